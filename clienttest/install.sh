@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs the pinned clients: Python's into .venv, Node's into node/node_modules.
+# Does nothing where the stamp beside them already names the lock file they came from.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# stamp LOCK PROGRAM prints what an installation depends on: the lock and the interpreter.
+stamp() { printf '%s %s\n' "$(cksum <"$1")" "$("$2" --version)"; }
+
+# current FILE WANT tells whether an earlier run already installed exactly this.
+current() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+
+want=$(stamp python/requirements.lock python3)
+if ! current .venv/lock.stamp "$want"; then
+	rm -rf .venv
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes --no-deps -r python/requirements.lock
+	printf '%s\n' "$want" >.venv/lock.stamp
+fi
+
+want=$(stamp node/package-lock.json node)
+if ! current node/node_modules/lock.stamp "$want"; then
+	(cd node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+	printf '%s\n' "$want" >node/node_modules/lock.stamp
+fi
