@@ -1,0 +1,168 @@
+// Package quota keeps each account within its allowance: a request reserves
+// the most it may cost before it starts and settles for what it used.
+//
+// Every Lease is settled exactly once, whatever became of the request: what
+// was reserved and not used goes back, what was used beyond it is a debt that
+// later requests wait for. Nothing in this package sleeps, starts a goroutine
+// or knows what a request is.
+package quota
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Limits are what an account may use. Zero means no limit in that dimension.
+//
+// A minute's allowance flows in evenly and is kept up to the burst, so any
+// interval admits at most the burst and what flowed in meanwhile. A burst
+// without its allowance means nothing.
+type Limits struct {
+	RequestsPerMinute int64 // how many requests flow in each minute
+	TokensPerMinute   int64 // how many tokens flow in each minute
+	Concurrency       int64 // most leases open at a time
+	BurstRequests     int64 // most requests at once; 0: one minute's allowance
+	BurstTokens       int64 // most tokens at once; 0: one minute's allowance
+}
+
+// limited reports whether l restrains anything.
+func (l Limits) limited() bool {
+	return l.RequestsPerMinute > 0 || l.TokensPerMinute > 0 || l.Concurrency > 0
+}
+
+// negative reports whether a number of l is below zero.
+func (l Limits) negative() bool {
+	return min(l.RequestsPerMinute, l.TokensPerMinute, l.Concurrency, l.BurstRequests, l.BurstTokens) < 0
+}
+
+// Account is one holder of an allowance: a team, or a key.
+type Account struct {
+	ID     string // its identity over reloads, such as "team:search" or "key:search-prod"
+	Limits Limits // what it may use from now on
+}
+
+// Cost is what a request takes, or took, from each of its accounts. Amounts
+// above 1<<53 count as 1<<53.
+type Cost struct {
+	Requests int64
+	Tokens   int64
+}
+
+// Limiter hands out leases. It is safe for concurrent use.
+type Limiter interface {
+	// Reserve takes cost and a slot of concurrency from every account in one
+	// step, all or nothing, and returns the lease to settle. It never waits
+	// for an allowance: a refusal is an *ExceededError and has taken nothing.
+	//
+	// An account is known by its ID, and no ID may occur twice in one call.
+	// Where its limits differ from those of the call before, the new ones
+	// hold from now on, the used fraction of each allowance is kept, and a
+	// lease opened before settles the fraction it took. An account
+	// whose limits are all zero is not counted. An account in debt admits
+	// nothing, not even a cost of zero.
+	//
+	// A negative cost or limit, and a context that is done, are errors of
+	// another type; they take nothing either.
+	Reserve(ctx context.Context, accounts []Account, cost Cost) (*Lease, error)
+}
+
+// Lease is what one request has reserved. It is safe for concurrent use.
+type Lease struct {
+	level Snapshot
+	store settler
+	once  sync.Once
+}
+
+// settler is what a Lease settles with. Memory implements it on the lease's
+// own memory, which spares an allocation.
+type settler interface{ settle(actual Cost) }
+
+type settleFunc func(Cost)
+
+func (f settleFunc) settle(actual Cost) { f(actual) }
+
+// NewLease returns the lease of a store. The first Settle calls settle, with
+// no negative amount in it; nil means that there is nothing to settle.
+func NewLease(level Snapshot, settle func(Cost)) *Lease {
+	if settle == nil {
+		settle = func(Cost) {}
+	}
+	return &Lease{level: level, store: settleFunc(settle)}
+}
+
+// Settle replaces what was reserved by what was used and frees the slot of
+// concurrency. Use beyond the reservation is charged whole and may leave the
+// account in debt; what comes back never raises it above its burst. A
+// negative amount counts as zero. The first call alone counts; another waits
+// for it and does nothing.
+func (l *Lease) Settle(actual Cost) {
+	l.once.Do(func() { l.store.settle(actual.clamped()) })
+}
+
+// Snapshot returns the levels at the decision, this lease's cost taken off.
+func (l *Lease) Snapshot() Snapshot { return l.level }
+
+// Snapshot is the state of the binding account of each dimension: the one
+// with the least of its burst left, the first of several such.
+type Snapshot struct {
+	Requests Level
+	Tokens   Level
+}
+
+// Level is how much of one allowance is left.
+type Level struct {
+	Account   string        // whose allowance; empty if no account is limited
+	Limit     int64         // a minute's allowance; 0: the dimension is not limited
+	Remaining int64         // what a request may take now; 0 in debt; more than Limit only if the burst is
+	Reset     time.Duration // until the allowance is full again, if nothing more is taken
+}
+
+// Dimension names what a limit counts, in the words of OpenAI's error types.
+type Dimension string
+
+// The dimensions of a limit.
+const (
+	Requests    Dimension = "requests"
+	Tokens      Dimension = "tokens"
+	Concurrency Dimension = "concurrency"
+)
+
+// ExceededError says which limit refused a reservation: of several, the one
+// that will never admit it, or else the one to wait for longest.
+type ExceededError struct {
+	Account   string    // whose limit
+	Dimension Dimension // which limit
+	Limit     int64     // a minute's allowance, or the slots; if Permanent, the most at once
+	Need      int64     // what was asked
+	Remaining int64     // what was left, never negative
+
+	// Wait is how long until every limit of rate admits the request, in whole
+	// milliseconds, if nothing else is taken. When a slot of concurrency
+	// comes free nobody knows: its wait is a second. Zero if Permanent.
+	Wait time.Duration
+
+	Permanent bool     // the request can never fit
+	Snapshot  Snapshot // the levels at the decision
+}
+
+// Error returns the refusal in one line.
+func (e *ExceededError) Error() string {
+	what := string(e.Dimension)
+	if e.Dimension != Concurrency {
+		what += " per minute"
+	}
+	if e.Permanent {
+		return fmt.Sprintf("quota: %s: %s: need %d, never more than %d at once", e.Account, what, e.Need, e.Limit)
+	}
+	return fmt.Sprintf("quota: %s: %s: need %d, have %d of %d, wait %v", e.Account, what, e.Need, e.Remaining, e.Limit, e.Wait)
+}
+
+// most is the largest amount a float64 counts exactly.
+const most = 1 << 53
+
+// clamped returns c with every amount in what the buckets can count.
+func (c Cost) clamped() Cost {
+	return Cost{Requests: min(max(c.Requests, 0), most), Tokens: min(max(c.Tokens, 0), most)}
+}
