@@ -1,0 +1,251 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// File is a configuration that has been checked: every default is filled in,
+// every name it uses exists, and every policy holds what it inherits.
+type File struct {
+	// Version of this format. Always 1.
+	Version int `yaml:"version" required:"true" min:"1" max:"1"`
+
+	// Server says where to listen and how requests arrive.
+	Server Server `yaml:"server"`
+
+	// Backends are the Azure OpenAI resources, by a name of your choice: an
+	// endpoint and a credential each.
+	Backends map[string]Backend `yaml:"backends" required:"true" minItems:"1" names:"name"`
+
+	// Models are what clients put in "model", and the deployments that serve
+	// each.
+	Models map[string]Model `yaml:"models" required:"true" minItems:"1" names:"model"`
+
+	// Policies say what a request must satisfy. Teams that name none use
+	// "default", which has the defaults below unless it is written here.
+	Policies map[string]Policy `yaml:"policies" names:"name"`
+
+	// Teams are the callers: who may use what, and how fast. Without any, one
+	// team "default" without a key is served, on a loopback address only.
+	Teams map[string]Team `yaml:"teams" names:"name"`
+
+	// Resilience holds time-outs, retries and the breaker.
+	Resilience Resilience `yaml:"resilience"`
+
+	// Telemetry holds the logs.
+	Telemetry Telemetry `yaml:"telemetry"`
+
+	// PassThrough is the backend that serves any model under its own name as
+	// the deployment's name. It is set by FromEnvironment alone, and Models is
+	// empty then.
+	PassThrough string `yaml:"-"`
+}
+
+// Server says where to listen and how requests arrive.
+type Server struct {
+	// Listen is the address of the OpenAI API: host:port, :port for every
+	// interface, or unix:/path.
+	Listen string `yaml:"listen" default:"127.0.0.1:8080" env:"WEIR_LISTEN"`
+
+	// AdminListen is the address of the health endpoints: host:port or :port.
+	AdminListen string `yaml:"admin_listen" default:"127.0.0.1:8081" env:"WEIR_ADMIN_LISTEN"`
+
+	// TLS turns TLS on where both files are given.
+	TLS TLS `yaml:"tls"`
+
+	// TrustedProxies are the addresses or CIDR ranges whose X-Forwarded-For
+	// is believed. Empty: none.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+
+	// MaxBody is the largest request body that is read.
+	MaxBody Size `yaml:"max_body" default:"20MiB" min:"1KiB" max:"1GiB"`
+
+	// ShutdownGrace is how long streams in flight may take to finish once the
+	// process is asked to stop.
+	ShutdownGrace time.Duration `yaml:"shutdown_grace" default:"30s" min:"0s" max:"1h"`
+}
+
+// TLS names the certificate of the API's listener.
+type TLS struct {
+	// CertFile is the path of the certificate chain in PEM.
+	CertFile string `yaml:"cert_file"`
+
+	// KeyFile is the path of the private key in PEM.
+	KeyFile string `yaml:"key_file"`
+}
+
+// Backend is one Azure OpenAI resource.
+type Backend struct {
+	// Endpoint of the resource, such as https://NAME.openai.azure.com. Plain
+	// http is for loopback addresses only.
+	Endpoint string `yaml:"endpoint" required:"true"`
+
+	// APIVersion is v1, or a dated one such as 2024-10-21 for the classic
+	// paths.
+	APIVersion string `yaml:"api_version" default:"v1"`
+
+	// Auth is the credential.
+	Auth Auth `yaml:"auth" required:"true"`
+}
+
+// Auth is the credential of a backend.
+type Auth struct {
+	// APIKey is the resource's key. Write it as ${NAME} or ${file:/path}, not
+	// literally.
+	APIKey Secret `yaml:"api_key" required:"true"`
+}
+
+// Model is what clients call by one name.
+type Model struct {
+	// BaseModel is what it really is, which decides tokenizer, windows and
+	// parameters. Default: the name above.
+	BaseModel string `yaml:"base_model"`
+
+	// Aliases are further names of this model.
+	Aliases []string `yaml:"aliases"`
+
+	// Tokenizer overrides the vocabulary of the base model.
+	Tokenizer string `yaml:"tokenizer" enum:"o200k_base cl100k_base"`
+
+	// ContextWindow overrides the tokens that prompt and answer may have
+	// together. 0: by the base model.
+	ContextWindow int `yaml:"context_window" min:"1" max:"100000000"`
+
+	// MaxInputTokens bounds the prompt. 0: the window alone does.
+	MaxInputTokens int `yaml:"max_input_tokens" min:"1" max:"100000000"`
+
+	// MaxOutputTokens overrides the longest answer. 0: by the base model.
+	MaxOutputTokens int `yaml:"max_output_tokens" min:"1" max:"100000000"`
+
+	// FixedTemperature says whether the model refuses any temperature but its
+	// own, so that a 500 is retried unchanged. Absent: by the base model, then
+	// as learned.
+	FixedTemperature *bool `yaml:"fixed_temperature"`
+
+	// Deployments serve the model.
+	Deployments []Deployment `yaml:"deployments" required:"true" minItems:"1"`
+}
+
+// Deployment is one deployment of a model on a backend.
+type Deployment struct {
+	// Backend is the name of the backend it is on.
+	Backend string `yaml:"backend" required:"true"`
+
+	// Deployment is its name in Azure.
+	Deployment string `yaml:"deployment" required:"true"`
+
+	// Priority orders the deployments: lower is tried first.
+	Priority int `yaml:"priority" default:"0" min:"0" max:"1000"`
+
+	// Weight is the share within one priority. 0: not asked at all.
+	Weight int `yaml:"weight" default:"1" min:"0" max:"1000"`
+
+	// MaxInFlight bounds the requests open at once. 0: no bound.
+	MaxInFlight int `yaml:"max_in_flight" default:"0" min:"0" max:"1000000"`
+
+	// ContextWindow overrides the model's for this deployment. 0: the
+	// model's.
+	ContextWindow int `yaml:"context_window" min:"1" max:"100000000"`
+
+	// MaxOutputTokens overrides the model's for this deployment. 0: the
+	// model's.
+	MaxOutputTokens int `yaml:"max_output_tokens" min:"1" max:"100000000"`
+
+	// FixedTemperature overrides the model's for this deployment. Absent: the
+	// model's.
+	FixedTemperature *bool `yaml:"fixed_temperature"`
+}
+
+// Policy is what a request must satisfy.
+type Policy struct {
+	// Extends names the policy whose values hold where this one is silent. It
+	// has been followed already: the other fields are complete.
+	Extends string `yaml:"extends"`
+
+	// SpecialTokens says what becomes of special tokens in text: refused with
+	// a 400, made harmless, or let through.
+	SpecialTokens string `yaml:"special_tokens" default:"reject" enum:"reject escape allow"`
+
+	// MaxInputTokens bounds the prompt. 0: the model's window alone does.
+	MaxInputTokens int `yaml:"max_input_tokens" min:"1" max:"100000000"`
+
+	// MaxOutputTokens bounds the answer that a request may ask for. 0: the
+	// model alone does.
+	MaxOutputTokens int `yaml:"max_output_tokens" min:"1" max:"100000000"`
+
+	// DefaultOutputTokens is set where the client names no bound. 0: none is
+	// set.
+	DefaultOutputTokens int `yaml:"default_output_tokens" min:"1" max:"100000000"`
+
+	// MaxTurns bounds a conversation. 0: no bound.
+	MaxTurns int `yaml:"max_turns" min:"1" max:"1000000"`
+
+	// OnOutputOverflow says what becomes of a max_tokens above the bound.
+	OnOutputOverflow string `yaml:"on_output_overflow" default:"lower" enum:"lower reject"`
+
+	// OnContextOverflow says what becomes of a prompt that does not fit. Where
+	// turns are trimmed, system messages and tool pairs are kept.
+	OnContextOverflow string `yaml:"on_context_overflow" default:"reject" enum:"reject trim_oldest"`
+
+	// Mode is enforce, or shadow: decide, count and log, but let pass.
+	Mode string `yaml:"mode" default:"enforce" enum:"enforce shadow"`
+}
+
+// Team is a caller with its own limits.
+type Team struct {
+	// Owner is shown in refusals, so that people know whom to ask.
+	Owner string `yaml:"owner"`
+
+	// Models that the team may use, by name or alias. Empty: all of them.
+	Models []string `yaml:"models"`
+
+	// Policy names the policy its requests must satisfy.
+	Policy string `yaml:"policy" default:"default"`
+
+	// Limits of the team, shared by its keys.
+	Limits Limits `yaml:"limits"`
+
+	// Keys are what its callers present. A team without keys serves callers
+	// that present none; it is the only team then, on a loopback address.
+	Keys []Key `yaml:"keys"`
+}
+
+// Limits bound how fast a team or a key may go. A zero is no limit.
+type Limits struct {
+	// RPM is requests a minute.
+	RPM int `yaml:"rpm" min:"1" max:"100000000"`
+
+	// TPM is tokens a minute, prompt and answer together.
+	TPM int `yaml:"tpm" min:"1" max:"100000000000"`
+
+	// Concurrency is requests open at once.
+	Concurrency int `yaml:"concurrency" min:"1" max:"1000000"`
+
+	// BurstRequests is how many requests may come at once. 0: as rpm.
+	BurstRequests int `yaml:"burst_requests" min:"1" max:"100000000"`
+
+	// BurstTokens is how many tokens may be taken at once. 0: as tpm.
+	BurstTokens int `yaml:"burst_tokens" min:"1" max:"100000000000"`
+}
+
+// Key is one key of a team, given as its SHA-256 or as its value.
+type Key struct {
+	// ID names the key in logs. The key itself is never shown.
+	ID string `yaml:"id" required:"true"`
+
+	// SHA256 of the key, 64 hexadecimal digits, as weir key new prints it.
+	SHA256 string `yaml:"sha256" secret:"true"`
+
+	// Value is the key itself, for sidecars and demos.
+	Value Secret `yaml:"value"`
+
+	// Expires is when the key stops working: the end of a day such as
+	// 2027-03-31 in UTC, or a time such as 2027-03-31T12:00:00Z. Absent:
+	// never.
+	Expires time.Time `yaml:"expires"`
+
+	// Limits of this key, beside those of its team.
+	Limits Limits `yaml:"limits"`
+}
+

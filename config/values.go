@@ -1,0 +1,102 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Secret is text that never prints: every way of formatting it gives
+// "[secret]". Reveal returns it.
+type Secret string
+
+// Reveal returns the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String returns a placeholder.
+func (s Secret) String() string { return "[secret]" }
+
+// GoString returns a placeholder.
+func (s Secret) GoString() string { return "[secret]" }
+
+// Format writes a placeholder, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
+
+// MarshalText returns a placeholder.
+func (s Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// MarshalJSON returns a placeholder.
+func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"[secret]"`), nil }
+
+// MarshalYAML returns a placeholder.
+func (s Secret) MarshalYAML() ([]byte, error) { return []byte(`"[secret]"`), nil }
+
+// LogValue returns a placeholder.
+func (s Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// Hash returns the SHA-256 of the key, however it is given. Keys of a checked
+// File always have one.
+func (k Key) Hash() [sha256.Size]byte {
+	if k.SHA256 == "" {
+		return sha256.Sum256([]byte(k.Value.Reveal()))
+	}
+	var sum [sha256.Size]byte
+	if b, err := hex.DecodeString(k.SHA256); err == nil {
+		copy(sum[:], b)
+	}
+	return sum
+}
+
+// Size is a number of bytes.
+type Size int64
+
+// ParseSize reads a size such as 512, 64KiB, 20MiB, 1GiB or 20MB.
+func ParseSize(s string) (Size, error) {
+	digits := strings.TrimRight(s, "BKMGikbmg")
+	unit := strings.ToLower(strings.TrimSpace(s[len(digits):]))
+	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+	if err != nil {
+		return 0, errors.New("config: reading a size: not a whole number with a unit")
+	}
+	var factor int64
+	switch unit {
+	case "", "b":
+		factor = 1
+	case "kib":
+		factor = 1 << 10
+	case "mib":
+		factor = 1 << 20
+	case "gib":
+		factor = 1 << 30
+	case "kb":
+		factor = 1e3
+	case "mb":
+		factor = 1e6
+	case "gb":
+		factor = 1e9
+	default:
+		return 0, errors.New("config: reading a size: unknown unit")
+	}
+	if n > math.MaxInt64/factor || n < math.MinInt64/factor {
+		return 0, errors.New("config: reading a size: too large")
+	}
+	return Size(n * factor), nil
+}
+
+// String returns the size in the largest unit that divides it.
+func (s Size) String() string {
+	for _, u := range []struct {
+		name   string
+		factor Size
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if s != 0 && s%u.factor == 0 {
+			return strconv.FormatInt(int64(s/u.factor), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
