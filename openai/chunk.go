@@ -1,0 +1,146 @@
+package openai
+
+import "bytes"
+
+// Usage is what a request used, in tokens, as upstream reports it.
+type Usage struct {
+	Prompt, Completion int64
+	Cached, Reasoning  int64 // parts of Prompt and of Completion
+}
+
+// readUsage reads a usage object; ok is false where v is none.
+func readUsage(v Value) (u Usage, ok bool) {
+	if v.Kind() != Object {
+		return Usage{}, false
+	}
+	u.Prompt, ok = v.Get("prompt_tokens").Int()
+	u.Completion, _ = v.Get("completion_tokens").Int()
+	u.Cached, _ = v.Get("prompt_tokens_details").Get("cached_tokens").Int()
+	u.Reasoning, _ = v.Get("completion_tokens_details").Get("reasoning_tokens").Int()
+	return u, ok
+}
+
+// Facts are what the gateway takes note of in a plain answer or in the chunks of
+// a stream.
+type Facts struct {
+	ID, Model    string
+	FinishReason string // the last one that a choice gave
+	Usage        Usage
+	HasUsage     bool
+	Filtered     bool // a content filter ended or withheld a choice
+}
+
+// ReadAnswer returns the facts of a plain answer. A body that is no JSON object
+// is an error.
+func ReadAnswer(body []byte) (Facts, error) {
+	root, err := ParseValue(body)
+	if err != nil {
+		return Facts{}, err
+	}
+	if root.Kind() != Object {
+		return Facts{}, &SyntaxError{Message: "the answer is no object"}
+	}
+	var f Facts
+	f.note(root)
+	return f, nil
+}
+
+// note takes note of one chunk, or of a whole answer.
+func (f *Facts) note(root Value) {
+	if f.ID == "" {
+		f.ID = root.Get("id").Text()
+	}
+	if f.Model == "" {
+		f.Model = root.Get("model").Text()
+	}
+	for _, c := range root.Get("choices").Elements() {
+		if reason := c.Get("finish_reason").Bytes(); len(reason) > 0 {
+			f.FinishReason = string(reason)
+			f.Filtered = f.Filtered || f.FinishReason == "content_filter"
+		}
+	}
+	if u, ok := readUsage(root.Get("usage")); ok {
+		f.Usage, f.HasUsage = u, true
+	}
+}
+
+// Event is one event of a stream. Its bytes are good until the next one is read.
+type Event struct {
+	Name    string // of the event: line; "" as a rule
+	Data    []byte // what stood behind data:
+	Root    Value  // Data's object; the zero Value for [DONE] and comments
+	Comment bool   // a comment alone: a sign of life
+	Done    bool   // [DONE]
+	Content bool   // it bears output that a client would show or act on
+	Finish  bool   // a choice has ended
+	Err     Value  // the error object of an error event, else the zero Value
+}
+
+// read fills in what the event means.
+func (e *Event) read() error {
+	if bytes.Equal(bytes.TrimSpace(e.Data), []byte("[DONE]")) {
+		e.Done = true
+		return nil
+	}
+	root, err := ParseValue(e.Data)
+	if err != nil {
+		return err
+	}
+	e.Root = root
+	if inner := root.Get("error"); inner.Kind() == Object || inner.Kind() == String {
+		e.Err = inner
+		return nil
+	}
+	for _, c := range root.Get("choices").Elements() {
+		e.Finish = e.Finish || c.Get("finish_reason").Kind() == String
+		e.Content = e.Content || bears(c.Get("delta"))
+	}
+	e.Content = e.Content || e.Finish
+	return nil
+}
+
+// bears reports whether a delta holds more than a role.
+func bears(delta Value) bool {
+	for name, v := range delta.pairs() {
+		if name.Is("role") {
+			continue
+		}
+		switch v.Kind() {
+		case String:
+			if len(v.inner()) > 0 {
+				return true
+			}
+		case Array, Object:
+			if v.Len() > 0 {
+				return true
+			}
+		case Missing, Null, Bool, Number:
+		}
+	}
+	return false
+}
+
+// Deltas calls visit with every piece of output text in the event, and the index
+// of the choice it belongs to.
+func (e Event) Deltas(visit func(choice int64, text Value)) {
+	for _, c := range e.Root.Get("choices").Elements() {
+		index, _ := c.Get("index").Int()
+		deltas(c.Get("delta"), func(v Value) { visit(index, v) })
+	}
+}
+
+// deltas visits the strings of a delta that were generated, token by token.
+func deltas(v Value, visit func(Value)) {
+	for name, e := range v.pairs() {
+		switch {
+		case name.Is("role"), name.Is("id"), name.Is("type"):
+		case e.Kind() == String:
+			visit(e)
+		default:
+			deltas(e, visit)
+		}
+	}
+	for _, e := range v.Elements() {
+		deltas(e, visit)
+	}
+}

@@ -1,0 +1,222 @@
+package openai
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// MaxEvent is the largest event of a stream, in bytes.
+const MaxEvent = 8 << 20
+
+// readSize is how much a stream reads at once, at first.
+const readSize = 4 << 10
+
+// CutError says that a stream ended before it was whole.
+type CutError struct {
+	Err error // why: what reading failed with, or what was wrong with the bytes
+}
+
+// Error returns why.
+func (e *CutError) Error() string { return "openai: the stream was cut: " + e.Err.Error() }
+
+// Unwrap returns what reading failed with.
+func (e *CutError) Unwrap() error { return e.Err }
+
+// Stream reads the events of a streamed answer from any chopping of its bytes:
+// line ends of all three kinds, data: with or without its space, runes and lines
+// split over reads. Lines of id: and retry: are left out. It is for one goroutine
+// at a time.
+type Stream struct {
+	Facts // of all events read so far
+
+	src      io.Reader
+	buf      []byte
+	from     int   // the first byte that no event has taken
+	seen     int   // bytes behind from that hold no event's end
+	err      error // what reading ended with
+	data     []byte
+	finished bool // a choice has ended
+	done     bool // [DONE] was read
+	failed   bool // an error event was read
+}
+
+// NewStream returns a reader of the stream that src carries.
+func NewStream(src io.Reader) *Stream {
+	return &Stream{src: src}
+}
+
+// Next returns the next event. At the end the error is io.EOF if the stream was
+// whole: if it had its [DONE], or a finish reason and a clean end, or an error
+// event, which is itself an end. Otherwise it is a *CutError.
+func (s *Stream) Next() (Event, error) {
+	for {
+		block, ok := s.block()
+		if !ok {
+			return Event{}, s.end()
+		}
+		e, empty := s.event(block)
+		if empty {
+			continue
+		}
+		if e.Comment {
+			return e, nil
+		}
+		if err := e.read(); err != nil {
+			s.err = fmt.Errorf("an event is not JSON: %w", err)
+			s.from, s.seen = len(s.buf), 0
+			return Event{}, s.end()
+		}
+		s.done = s.done || e.Done
+		s.finished = s.finished || e.Finish
+		s.failed = s.failed || e.Err.Kind() != Missing
+		s.note(e.Root)
+		return e, nil
+	}
+}
+
+// Ended reports whether nothing can follow that a client must see: [DONE] or an
+// error event has been read.
+func (s *Stream) Ended() bool { return s.done || s.failed }
+
+// Finished reports whether a choice has ended, and so whether a clean end of the
+// bytes would be the answer's own.
+func (s *Stream) Finished() bool { return s.finished }
+
+// Buffered reports whether the next event is here already.
+func (s *Stream) Buffered() bool {
+	_, _, ok := boundary(s.buf[s.from:], 0)
+	return ok
+}
+
+func (s *Stream) end() error {
+	switch {
+	case s.done, s.failed, s.finished && errors.Is(s.err, io.EOF):
+		return io.EOF
+	case errors.Is(s.err, io.EOF):
+		return &CutError{Err: io.ErrUnexpectedEOF}
+	default:
+		return &CutError{Err: s.err}
+	}
+}
+
+// block returns the lines of the next event, without the empty line.
+func (s *Stream) block() ([]byte, bool) {
+	for {
+		if end, next, ok := boundary(s.buf[s.from:], s.seen); ok {
+			b := s.buf[s.from : s.from+end]
+			s.from += next
+			s.seen = 0
+			return b, true
+		}
+		s.seen = max(0, len(s.buf)-s.from-3)
+		switch {
+		case s.err == nil:
+			s.fill()
+		case errors.Is(s.err, io.EOF) && len(bytes.TrimSpace(s.buf[s.from:])) > 0:
+			b := s.buf[s.from:]
+			s.from, s.seen = len(s.buf), 0
+			return b, true
+		default:
+			return nil, false
+		}
+	}
+}
+
+// boundary finds an event's end: two line ends in a row, from at least byte seen
+// on. End is where the lines end, next where the next event begins.
+func boundary(b []byte, seen int) (end, next int, ok bool) {
+	for i := seen; i < len(b); i++ {
+		n := bytes.IndexAny(b[i:], "\r\n")
+		if n < 0 {
+			return 0, 0, false
+		}
+		i += n
+		first, certain := lineEnd(b[i:])
+		if !certain {
+			return 0, 0, false
+		}
+		second, certain := lineEnd(b[i+first:])
+		if second > 0 && (certain || b[i+first] == '\n') {
+			return i, i + first + second, true
+		}
+		if second > 0 {
+			return 0, 0, false
+		}
+		i += first - 1
+	}
+	return 0, 0, false
+}
+
+// lineEnd returns the length of the line end at the head of b, 0 if there is
+// none. It is not certain where more bytes may lengthen it.
+func lineEnd(b []byte) (n int, certain bool) {
+	switch {
+	case len(b) == 0:
+		return 0, true
+	case b[0] == '\n':
+		return 1, true
+	case b[0] != '\r':
+		return 0, true
+	case len(b) == 1:
+		return 1, false
+	case b[1] == '\n':
+		return 2, true
+	default:
+		return 1, true
+	}
+}
+
+// fill reads once more.
+func (s *Stream) fill() {
+	if s.from > 0 {
+		s.buf = s.buf[:copy(s.buf, s.buf[s.from:])]
+		s.from = 0
+	}
+	if len(s.buf) >= MaxEvent {
+		s.err = fmt.Errorf("an event is larger than %d bytes", MaxEvent)
+		return
+	}
+	if len(s.buf) == cap(s.buf) {
+		s.buf = append(make([]byte, 0, max(readSize, 2*cap(s.buf))), s.buf...)
+	}
+	n, err := s.src.Read(s.buf[len(s.buf):cap(s.buf)])
+	s.buf = s.buf[:len(s.buf)+n]
+	s.err = err
+}
+
+// event reads the lines of one event. It is empty where they hold no data and no
+// comment.
+func (s *Stream) event(block []byte) (e Event, empty bool) {
+	s.data = s.data[:0]
+	lines, comment := 0, false
+	for len(block) > 0 {
+		line := block
+		if i := bytes.IndexAny(block, "\r\n"); i >= 0 {
+			line, block = block[:i], block[i+1:]
+		} else {
+			block = nil
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		switch {
+		case string(name) == "data":
+			if lines > 0 {
+				s.data = append(s.data, '\n')
+			}
+			s.data = append(s.data, value...)
+			lines++
+		case string(name) == "event":
+			e.Name = string(value)
+		case len(line) > 0 && line[0] == ':':
+			comment = true
+		}
+	}
+	e.Data = s.data
+	if len(bytes.TrimSpace(s.data)) > 0 {
+		return e, false
+	}
+	e.Comment = comment
+	return e, !comment
+}

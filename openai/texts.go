@@ -1,0 +1,114 @@
+package openai
+
+// Texts calls visit with every text of the request that the model reads, each as
+// the run of strings that stand together: adjacent text parts of one message are
+// one run, since the model may see them as one text; every other run is a single
+// string. What the model does not read as text (stop, logit_bias, base64 data and
+// URLs) is left out. Visit must not keep the slice; false ends the walk.
+func (r *Request) Texts(visit func(run []Value) bool) {
+	w := texts{visit: visit}
+	for _, m := range r.Messages() {
+		w.message(m)
+	}
+	for _, name := range [...]string{"tools", "functions", "tool_choice", "function_call", "response_format", "web_search_options"} {
+		w.all(r.Root.Get(name))
+	}
+	prediction := r.Root.Get("prediction").Get("content")
+	w.single(prediction)
+	w.parts(prediction)
+	for _, source := range r.Root.Get("data_sources").Elements() {
+		w.single(source.Get("parameters").Get("role_information"))
+	}
+}
+
+// texts walks a request.
+type texts struct {
+	visit func([]Value) bool
+	run   []Value
+	done  bool
+}
+
+func (w *texts) flush() {
+	if len(w.run) > 0 && !w.done {
+		w.done = !w.visit(w.run)
+	}
+	w.run = w.run[:0]
+}
+
+func (w *texts) single(v Value) {
+	if v.Kind() == String {
+		w.run = append(w.run, v)
+		w.flush()
+	}
+}
+
+// message visits every string of a message but data and URLs.
+func (w *texts) message(m Message) {
+	for name, v := range m.pairs() {
+		if name.Is("content") {
+			w.single(v)
+			w.parts(v)
+			continue
+		}
+		w.but(v)
+	}
+}
+
+// parts visits a content array; text parts that touch make one run.
+func (w *texts) parts(content Value) {
+	var run []Value
+	for _, part := range content.Elements() {
+		text := part.Get("text")
+		if text.Kind() == Missing {
+			text = part.Get("refusal")
+		}
+		if text.Kind() != String {
+			w.emit(&run)
+		} else {
+			run = append(run, text)
+		}
+		for name, v := range part.pairs() {
+			if v.at != text.at && !name.Is("type") {
+				w.but(v)
+			}
+		}
+	}
+	w.emit(&run)
+}
+
+func (w *texts) emit(run *[]Value) {
+	w.run = append(w.run[:0], *run...)
+	*run = (*run)[:0]
+	w.flush()
+}
+
+// but visits every string in v but those that hold data or a URL.
+func (w *texts) but(v Value) {
+	w.single(v)
+	for _, e := range v.Elements() {
+		w.but(e)
+	}
+	for name, e := range v.pairs() {
+		if e.Kind() == String && isData(name) {
+			continue
+		}
+		w.but(e)
+	}
+}
+
+func isData(name Value) bool {
+	return name.Is("url") || name.Is("image_url") || name.Is("data") || name.Is("file_data") || name.Is("b64_json")
+}
+
+// all visits every string in v, names of members included: a schema's names are
+// text that the model reads.
+func (w *texts) all(v Value) {
+	w.single(v)
+	for _, e := range v.Elements() {
+		w.all(e)
+	}
+	for name, e := range v.pairs() {
+		w.single(name)
+		w.all(e)
+	}
+}
