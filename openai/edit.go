@@ -23,7 +23,9 @@ func Apply(src []byte, edits ...Edit) []byte {
 		return src
 	}
 	sorted := slices.Clone(edits)
-	slices.SortStableFunc(sorted, func(a, b Edit) int { return cmp.Compare(a.Start, b.Start) })
+	slices.SortStableFunc(sorted, func(a, b Edit) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End))
+	})
 	size := len(src)
 	for _, e := range sorted {
 		size += len(e.Text)
@@ -65,19 +67,18 @@ func (v Value) Set(name, raw string) Edit {
 	return Edit{Start: start + 1, End: start + 1, Text: text}
 }
 
-// Unset returns the edits that take a member, with its comma, out of the object
-// v. There are none where it has no such member.
-func (v Value) Unset(name string) []Edit {
-	starts, ends, gone := []int{}, []int{}, -1
+// Unset returns the edits that take members, with their commas, out of the object
+// v. Names that it does not have are passed over.
+func (v Value) Unset(names ...string) []Edit {
+	var starts, ends []int
+	var gone []bool
 	for n, value := range v.pairs() {
-		if n.Is(name) {
-			gone = len(starts)
-		}
 		start, _ := n.span()
 		_, end := value.span()
 		starts, ends = append(starts, start), append(ends, end)
+		gone = append(gone, slices.ContainsFunc(names, n.Is))
 	}
-	return remove(starts, ends, func(i int) bool { return i == gone })
+	return remove(starts, ends, func(i int) bool { return gone[i] })
 }
 
 // Drop returns the edits that take the chosen elements, with their commas, out

@@ -157,38 +157,43 @@ func hasWord(words, w string) bool {
 	return strings.Contains(" "+words+" ", " "+w+" ") && !strings.Contains(w, " ")
 }
 
+// kind refuses a field that is there, is not null, and is of another kind.
+func kind(in Value, name string, want Kind, noun string) (Value, error) {
+	v := in.Get(name)
+	if k := v.Kind(); k != Missing && k != Null && k != want {
+		return v, BadRequest(CodeInvalidType, v.Path(), v.Path()+" must be "+noun+".")
+	}
+	return v, nil
+}
+
 // scalars reads the fields that are no numbers of tokens.
 func (r *Request) scalars() error {
-	model := r.Root.Get("model")
-	if k := model.Kind(); k != Missing && k != Null && k != String {
-		return BadRequest(CodeInvalidType, "model", "model must be a string.")
+	model, err := kind(r.Root, "model", String, "a string")
+	if err != nil {
+		return err
 	}
-	r.Model = model.Text()
-	for _, f := range []struct {
-		in   Value
-		name string
-		set  *bool
-	}{{r.Root, "stream", &r.Stream}, {r.Root.Get("stream_options"), "include_usage", &r.IncludeUsage}} {
-		v := f.in.Get(f.name)
-		if k := v.Kind(); k != Missing && k != Null && k != Bool {
-			return BadRequest(CodeInvalidType, v.Path(), v.Path()+" must be true or false.")
-		}
-		*f.set = v.IsTrue()
+	stream, err := kind(r.Root, "stream", Bool, "true or false")
+	if err != nil {
+		return err
 	}
-	if k := r.Root.Get("stream_options").Kind(); k != Missing && k != Null && k != Object {
-		return BadRequest(CodeInvalidType, "stream_options", "stream_options must be an object.")
+	options, err := kind(r.Root, "stream_options", Object, "an object")
+	if err != nil {
+		return err
 	}
-	switch t := r.Root.Get("temperature"); t.Kind() {
-	case Missing, Null:
-	case Number:
-		f, ok := t.Float()
-		if !ok {
-			return BadRequest(CodeInvalidValue, "temperature", "temperature must be between 0 and 2.")
-		}
+	usage, err := kind(options, "include_usage", Bool, "true or false")
+	if err != nil {
+		return err
+	}
+	temperature, err := kind(r.Root, "temperature", Number, "a number")
+	if err != nil {
+		return err
+	}
+	if f, ok := temperature.Float(); ok {
 		r.Temperature = &f
-	default:
-		return BadRequest(CodeInvalidType, "temperature", "temperature must be a number.")
+	} else if temperature.Kind() == Number {
+		return BadRequest(CodeInvalidValue, "temperature", "temperature must be between 0 and 2.")
 	}
+	r.Model, r.Stream, r.IncludeUsage = model.Text(), stream.IsTrue(), usage.IsTrue()
 	return nil
 }
 
