@@ -135,7 +135,7 @@ func (b *bucket) snapshot(now time.Time, account string) Level {
 
 // longest is the longest time spoken of: whole milliseconds that a Duration
 // holds, about 146 years.
-const longest = math.MaxInt64 / 2 / time.Millisecond * time.Millisecond
+const longest = time.Duration(math.MaxInt64 / 2 / 1_000_000 * 1_000_000)
 
 // seconds converts to a Duration without its overflow.
 func seconds(s float64) time.Duration {

@@ -1,0 +1,127 @@
+package quotatest
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weir/quota"
+)
+
+func snapshotOfDecision(c *trial) {
+	a := quota.Account{ID: "team:seen", Limits: quota.Limits{
+		RequestsPerMinute: c.perMinute, BurstRequests: 5,
+		TokensPerMinute: c.perMinute, BurstTokens: 20,
+	}}
+	lease := c.reserve(quota.Cost{Requests: 1, Tokens: 12}, a)
+	check := func(when string, s quota.Snapshot, tokens int64) {
+		c.Helper()
+		c.remain(when+", requests", s.Requests, 4)
+		c.remain(when+", tokens", s.Tokens, tokens)
+		c.lasts(when+", reset of requests", s.Requests.Reset, c.flow(1))
+		c.lasts(when+", reset of tokens", s.Tokens.Reset, c.flow(20-tokens))
+		if s.Requests.Limit != c.perMinute || s.Tokens.Limit != c.perMinute ||
+			s.Requests.Account != a.ID || s.Tokens.Account != a.ID {
+			c.Errorf("%s: %+v, want %d a minute of %s", when, s, c.perMinute, a.ID)
+		}
+	}
+	check("admitted", lease.Snapshot(), 8)
+	no := c.refuse(quota.Tokens, quota.Cost{Requests: 1, Tokens: 15}, a)
+	check("refused", no.Snapshot, 8)
+	if c.Resolution == 0 && no.Remaining != no.Snapshot.Tokens.Remaining {
+		c.Errorf("the refusal has %d remain, its snapshot %d", no.Remaining, no.Snapshot.Tokens.Remaining)
+	}
+	lease.Settle(quota.Cost{Requests: 1, Tokens: 2})
+	check("after the settlement", c.look(a), 18)
+	check("the lease's own, after the settlement", lease.Snapshot(), 8)
+	c.reserve(tokens(18), a)
+}
+
+func snapshotBinds(c *trial) {
+	team := quota.Account{ID: "team:wide", Limits: quota.Limits{
+		TokensPerMinute: c.perMinute, BurstTokens: 100, RequestsPerMinute: c.perMinute, BurstRequests: 4,
+	}}
+	key := quota.Account{ID: "key:narrow", Limits: quota.Limits{
+		TokensPerMinute: c.perMinute, BurstTokens: 20, RequestsPerMinute: c.perMinute, BurstRequests: 8,
+	}}
+	free := quota.Account{ID: "key:free", Limits: quota.Limits{Concurrency: 9}}
+	for _, accounts := range [][]quota.Account{{team, key, free}, {free, key, team}} {
+		lease := c.reserve(quota.Cost{Requests: 2, Tokens: 10}, accounts...)
+		s := lease.Snapshot()
+		if s.Tokens.Account != key.ID || s.Requests.Account != team.ID {
+			c.Errorf("bound by %q and %q, want tokens by %q and requests by %q",
+				s.Tokens.Account, s.Requests.Account, key.ID, team.ID)
+		}
+		c.remain("tokens", s.Tokens, 10)
+		c.remain("requests", s.Requests, 2)
+		lease.Settle(quota.Cost{})
+	}
+	first := c.look(team, key).Tokens.Account
+	if c.Resolution == 0 && first != team.ID {
+		c.Errorf("of two full accounts %q is shown, want the first", first)
+	}
+}
+
+func unlimited(c *trial) {
+	a := quota.Account{ID: "team:free"}
+	for range 100 {
+		lease := c.reserve(quota.Cost{Requests: 1 << 40, Tokens: 1 << 40}, a)
+		if diff := cmp.Diff(quota.Snapshot{}, lease.Snapshot()); diff != "" {
+			c.Fatalf("snapshot without limits (-want +got):\n%s", diff)
+		}
+		defer lease.Settle(tokens(1 << 41))
+	}
+	c.reserve(tokens(1)).Settle(tokens(1))
+
+	burst := quota.Account{ID: "team:burst", Limits: quota.Limits{BurstTokens: 1, BurstRequests: 1}}
+	c.reserve(quota.Cost{Requests: 5, Tokens: 5}, burst)
+
+	// What was used without a limit is not held against the limit to come.
+	a.Limits = quota.Limits{RequestsPerMinute: 1, TokensPerMinute: 10, Concurrency: 1}
+	c.reserve(quota.Cost{Requests: 1, Tokens: 10}, a)
+}
+
+func doneContext(c *trial) {
+	a := quota.Account{ID: "team:gone", Limits: c.limits(10)}
+	a.Limits.Concurrency = 1
+	ctx, cancel := context.WithCancel(c.Context())
+	cancel()
+	for range 3 {
+		c.fails(ctx, tokens(4), context.Canceled, a)
+	}
+	c.remain("after it was canceled", c.look(a).Tokens, 10)
+	c.reserve(tokens(10), a)
+	c.fails(ctx, tokens(4), context.Canceled, a)
+}
+
+// fails demands an error of Reserve that is no refusal, and target if not nil.
+func (c *trial) fails(ctx context.Context, cost quota.Cost, target error, accounts ...quota.Account) {
+	c.Helper()
+	lease, err := c.Limiter.Reserve(ctx, accounts, cost)
+	if _, refused := errors.AsType[*quota.ExceededError](err); err == nil || refused || lease != nil {
+		c.Errorf("Reserve(%+v) = %v, %v, want an error that is no refusal", cost, lease, err)
+	}
+	if target != nil && !errors.Is(err, target) {
+		c.Errorf("Reserve(%+v): %v, want %v", cost, err, target)
+	}
+}
+
+func wrongArguments(c *trial) {
+	a := quota.Account{ID: "team:wrong", Limits: c.limits(10)}
+	a.Limits.Concurrency = 1
+	c.fails(c.Context(), tokens(-1), nil, a)
+	c.fails(c.Context(), requests(-1), nil, a)
+	c.fails(c.Context(), tokens(1), nil, a, quota.Account{ID: "key:other", Limits: c.limits(1)}, a)
+	for _, l := range []quota.Limits{
+		{RequestsPerMinute: -1},
+		{TokensPerMinute: -1},
+		{Concurrency: -1},
+		{BurstRequests: -1},
+		{BurstTokens: -1},
+	} {
+		c.fails(c.Context(), tokens(1), nil, a, quota.Account{ID: "key:negative", Limits: l})
+	}
+	c.remain("after wrong calls", c.look(a).Tokens, 10)
+	c.reserve(tokens(10), a)
+}
