@@ -1,0 +1,84 @@
+// Package usage is the record of one request, and where records go.
+//
+// A Record holds facts and no content: no prompt, no answer, no key. A Sink must
+// not block and must not keep the record or change it.
+package usage
+
+import "time"
+
+// Outcome says how a request ended, in the words of metrics and logs.
+type Outcome string
+
+// The outcomes.
+const (
+	OK            Outcome = "ok"
+	RefusedPolicy Outcome = "refused_policy"
+	RefusedLimit  Outcome = "refused_limit"
+	ClientError   Outcome = "client_error"
+	UpstreamError Outcome = "upstream_error"
+	GatewayError  Outcome = "gateway_error"
+	ClientGone    Outcome = "client_gone"
+)
+
+// Record is what is known of one request. Whoever learns a fact fills it in; it
+// belongs to the goroutine that serves the request.
+type Record struct {
+	Start     time.Time
+	RequestID string
+	TraceID   string // of the trace that the request belongs to; "" none
+	SpanID    string
+
+	Method    string
+	Route     string // the route's pattern, never the path that was called
+	Client    string // the caller's address
+	UserAgent string
+	Retry     int // how often the client has tried before, as it says
+
+	Team string
+	Key  string // the key's name, never the key
+
+	Status  int // sent to the client; 499 where it had gone
+	Outcome Outcome
+	Code    string // of the error that was sent
+
+	Model        string // as configured; "" where the request named none that is
+	Deployment   string // that answered
+	Attempts     []Attempt
+	Stream       bool
+	FinishReason string
+
+	EstimatedInput int64 // what the prompt was counted to
+	Input          int64 // tokens, as upstream reports them
+	Cached         int64 // part of Input
+	Output         int64
+	Reasoning      int64 // part of Output
+	Counted        bool  // upstream reported no usage: Input and Output are our count
+
+	Escaped  int      // special tokens made harmless
+	Trimmed  int      // messages dropped
+	Lowered  int64    // the output bound that was set; 0 none
+	Shadowed []string // what a rule in shadow mode would have refused, by code
+
+	Duration   time.Duration
+	FirstToken time.Duration // from Start to the first byte of the answer; 0 none
+	Upstream   time.Duration // spent waiting for deployments, retries included
+
+	AzureRequestID string
+	AzureRegion    string
+}
+
+// Attempt is one try at one deployment.
+type Attempt struct {
+	Deployment  string
+	Status      int    // 0 where no answer came
+	Reason      string // why it did not answer the request; "" it did
+	Sent        bool   // at least part of the request left this process
+	Temperature *float64
+	Wait        time.Duration // before it
+	Duration    time.Duration
+}
+
+// Sink takes the record of every request, once, after its last byte.
+type Sink interface {
+	Take(r *Record)
+}
