@@ -66,7 +66,10 @@ func (b *bucket) full(now time.Time) bool {
 // deposit at its burst when it next looks at its level.
 func (b *bucket) force(now time.Time, n int64) {
 	if n <= b.burst {
-		b.lim.ReserveN(now, int(n))
+		// AllowN does the same without an allocation, and nothing in debt.
+		if n != 0 && !b.lim.AllowN(now, int(n)) {
+			b.lim.ReserveN(now, int(n))
+		}
 		return
 	}
 	// ReserveN refuses more than the burst. At one and the same time nothing

@@ -13,6 +13,10 @@ var _ Limiter = (*Memory)(nil)
 // slotWait is the wait told where no slot of concurrency is free.
 const slotWait = time.Second
 
+// idle is how long an account is kept unused, lest a steady trickle of
+// requests makes it anew each time.
+const idle = 10 * time.Second
+
 // MemoryConfig is what a Memory needs.
 type MemoryConfig struct {
 	// Now is the clock; nil means time.Now. It is called under a lock, so it
@@ -40,7 +44,8 @@ type account struct {
 	limits   Limits
 	requests bucket
 	tokens   bucket
-	open     int64 // leases not yet settled
+	open     int64     // leases not yet settled
+	used     time.Time // when it was last asked for
 }
 
 // NewMemory returns a Memory in which every account is full.
@@ -119,6 +124,7 @@ func (m *Memory) account(now time.Time, a Account) *account {
 		m.accounts[a.ID] = s
 		m.order = append(m.order, s)
 	}
+	s.used = now
 	if s.limits != a.Limits {
 		s.limits = a.Limits
 		s.requests.configure(now, a.Limits.RequestsPerMinute, a.Limits.BurstRequests)
@@ -135,7 +141,7 @@ func (m *Memory) forget(now time.Time) {
 	for ; looks > 0 && len(m.order) > 0; looks-- {
 		m.next %= len(m.order)
 		a := m.order[m.next]
-		if a.open > 0 || !a.requests.full(now) || !a.tokens.full(now) {
+		if a.open > 0 || now.Sub(a.used) < idle || !a.requests.full(now) || !a.tokens.full(now) {
 			m.next++
 			continue
 		}
