@@ -1,0 +1,178 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+
+	"weir/openai"
+)
+
+// room is how much of a window is kept for an answer that the client did not
+// bound: so many tokens, but no more than a quarter of the window.
+const room = 1024
+
+// Window is what a request must fit into. Every zero is no bound.
+type Window struct {
+	Context   int64 // prompt and answer together
+	MaxInput  int64 // the model's longest prompt
+	MaxOutput int64 // the model's longest answer
+
+	TeamInput     int64 // the team's longest prompt
+	TeamOutput    int64 // the longest answer that the team may ask for
+	DefaultOutput int64 // set where the client names none
+	RejectOutput  bool  // refuse what is above TeamOutput instead of lowering it
+
+	MaxTurns int  // the longest conversation
+	Trim     bool // drop the oldest turns instead of refusing
+
+	// OutputField is the field in which the model takes a bound on its answer,
+	// for a request that names none. "" stands for max_tokens.
+	OutputField string
+}
+
+// Prompt is a request's length in tokens.
+type Prompt struct {
+	Total    int64
+	Messages []int64 // of each message; the rest of Total is tools and the like
+}
+
+// Fitted is what Window.Fit made of a request.
+type Fitted struct {
+	Edits   []openai.Edit // what is to be changed in the request
+	Prompt  int64         // its length then
+	Output  int64         // the bound on each choice's answer; 0 none
+	Lowered int64         // Output where Fit lowered or set it
+	Set     string        // the field that Fit added for it; "" none
+	Trimmed int           // how many messages were dropped
+}
+
+// Fit returns how the request fits into the window, or an *openai.Error that
+// says why it does not: in Azure's own words, on which clients match.
+func (w Window) Fit(r *openai.Request, p Prompt) (Fitted, error) {
+	f := Fitted{Prompt: p.Total, Output: r.MaxTokens}
+	if err := w.fitOutput(r, &f); err != nil {
+		return Fitted{}, err
+	}
+	if err := w.fitPrompt(r, p, &f); err != nil {
+		return Fitted{}, err
+	}
+	w.setOutput(r, &f)
+	return f, nil
+}
+
+// fitOutput lowers or refuses the bound that the client named.
+func (w Window) fitOutput(r *openai.Request, f *Fitted) error {
+	field := r.MaxTokensField
+	if w.TeamOutput > 0 && f.Output > w.TeamOutput {
+		if w.RejectOutput {
+			return openai.BadRequest(openai.CodeInvalidValue, field, fmt.Sprintf(
+				"%s is too large: %d. The policy allows at most %d completion tokens, whereas you provided %d.",
+				field, f.Output, w.TeamOutput, f.Output))
+		}
+		f.Output, f.Lowered = w.TeamOutput, w.TeamOutput
+		f.Edits = append(f.Edits, r.Root.Set(field, strconv.FormatInt(f.Output, 10)))
+	}
+	if w.MaxOutput > 0 && f.Output > w.MaxOutput {
+		return openai.BadRequest(openai.CodeInvalidValue, field, fmt.Sprintf(
+			"%s is too large: %d. This model supports at most %d completion tokens, whereas you provided %d.",
+			field, f.Output, w.MaxOutput, r.MaxTokens))
+	}
+	return nil
+}
+
+// fitPrompt trims the conversation where it must and may, and refuses what still
+// does not fit.
+func (w Window) fitPrompt(r *openai.Request, p Prompt, f *Fitted) error {
+	turns := split(r)
+	drop := 0
+	if w.MaxTurns > 0 && len(turns.of) > w.MaxTurns {
+		drop = len(turns.of) - w.MaxTurns
+		if !w.Trim {
+			return openai.BadRequest(openai.CodeTooManyTurns, "messages", fmt.Sprintf(
+				"The conversation has %d turns, and the policy allows %d. Start a new one, or leave out its oldest turns.",
+				len(turns.of), w.MaxTurns))
+		}
+	}
+	total := p.Total - turns.cost(p, 0, drop)
+	for w.Trim && w.refuse(total, f.Output) != nil && drop < len(turns.of)-1 {
+		total -= turns.cost(p, drop, drop+1)
+		drop++
+	}
+	if err := w.refuse(total, f.Output); err != nil {
+		return err
+	}
+	if drop > 0 {
+		gone := turns.members(drop)
+		f.Edits = append(f.Edits, r.Root.Get("messages").Drop(func(i int) bool { return gone[i] })...)
+		f.Trimmed, f.Prompt = len(gone), total
+	}
+	return nil
+}
+
+// refuse returns why a prompt of that length does not fit, nil where it does.
+func (w Window) refuse(prompt, output int64) error {
+	limit := cmp.Or(w.MaxInput, w.Context)
+	why := ""
+	if w.TeamInput > 0 && (limit == 0 || w.TeamInput < limit) {
+		limit, why = w.TeamInput, " The limit is the policy's max_input_tokens."
+	}
+	reserve := output
+	if output == 0 && w.Trim {
+		reserve = min(room, w.Context/4)
+	}
+	switch {
+	case limit > 0 && prompt > limit, w.Context > 0 && prompt >= w.Context:
+		return openai.BadRequest(openai.CodeContextLength, "messages", fmt.Sprintf(
+			"This model's maximum context length is %d tokens. However, your messages resulted in %d tokens. "+
+				"Please reduce the length of the messages.%s", limit, prompt, why))
+	case w.Context > 0 && prompt > w.Context-reserve:
+		return openai.BadRequest(openai.CodeContextLength, "messages", fmt.Sprintf(
+			"This model's maximum context length is %d tokens. However, you requested %d tokens "+
+				"(%d in the messages, %d in the completion). Please reduce the length of the messages or completion.",
+			w.Context, prompt+reserve, prompt, reserve))
+	}
+	return nil
+}
+
+// setOutput sets the policy's default where the client named no bound, and never
+// one that the window has no room for.
+func (w Window) setOutput(r *openai.Request, f *Fitted) {
+	if f.Output > 0 || w.DefaultOutput == 0 {
+		return
+	}
+	n := w.DefaultOutput
+	for _, bound := range []int64{w.TeamOutput, w.MaxOutput, w.Context - f.Prompt} {
+		if bound > 0 {
+			n = min(n, bound)
+		}
+	}
+	field := cmp.Or(w.OutputField, "max_tokens")
+	f.Output, f.Lowered, f.Set = n, n, field
+	f.Edits = append(f.Edits, r.Root.Set(field, strconv.FormatInt(n, 10)))
+}
+
+// Reserve returns the tokens to reserve for a request: its prompt and the answers
+// that it may produce. An answer without a bound is taken for a usual one, and
+// then the whole is at most burst, the largest reservation that is ever admitted
+// (0: any), so that a small allowance never shuts such a request out.
+func (w Window) Reserve(f Fitted, choices, burst int64) int64 {
+	output := f.Output
+	if output == 0 {
+		output = room
+		for _, bound := range []int64{w.TeamOutput, w.MaxOutput, w.Context - f.Prompt} {
+			if bound > 0 {
+				output = min(output, bound)
+			}
+		}
+	}
+	const large = 1 << 53
+	total := int64(large)
+	if output < large/choices {
+		total = f.Prompt + output*choices
+	}
+	if f.Output == 0 && burst > 0 && total > burst {
+		total = max(burst, f.Prompt)
+	}
+	return total
+}
