@@ -87,8 +87,7 @@ func (e *Event) read() error {
 		return err
 	}
 	e.Root = root
-	if inner := root.Get("error"); inner.Kind() == Object || inner.Kind() == String {
-		e.Err = inner
+	if e.Err = failure(root); e.Err.Kind() != Missing {
 		return nil
 	}
 	for _, c := range root.Get("choices").Elements() {
@@ -97,6 +96,14 @@ func (e *Event) read() error {
 	}
 	e.Content = e.Content || e.Finish
 	return nil
+}
+
+// failure returns a chunk's error, the zero Value where it has none.
+func failure(root Value) Value {
+	if e := root.Get("error"); e.Kind() == Object || e.Kind() == String {
+		return e
+	}
+	return Value{}
 }
 
 // bears reports whether a delta holds more than a role.

@@ -3,7 +3,6 @@ package openai
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 )
 
@@ -60,7 +59,7 @@ func (v Value) Set(name, raw string) Edit {
 		return old.Replace(raw)
 	}
 	start, _ := v.span()
-	text := strconv.Quote(name) + ":" + raw
+	text := string(appendString(nil, name)) + ":" + raw
 	if v.Len() > 0 {
 		text += ","
 	}
@@ -117,11 +116,12 @@ func remove(starts, ends []int, drop func(i int) bool) []Edit {
 }
 
 // InsertText returns the edit that puts text, which must need no escapes, into
-// the string v before byte n of its decoded form.
+// the string v before byte n of its decoded form, or before the next character
+// where n is inside of one.
 func (v Value) InsertText(n int, text string) Edit {
 	in := v.inner()
 	raw, decoded := 0, 0
-	for raw < len(in) && decoded < n {
+	for raw < len(in) && (decoded < n || !utf8.RuneStart(in[raw])) {
 		if in[raw] != '\\' {
 			raw++
 			decoded++

@@ -40,6 +40,10 @@ type Stream struct {
 	finished bool // a choice has ended
 	done     bool // [DONE] was read
 	failed   bool // an error event was read
+
+	ahead   <-chan struct{} // closed when Ahead has read; nil where it need not be waited for
+	held    []Event         // what Ahead has read
+	heldErr error           // what it ended with
 }
 
 // NewStream returns a reader of the stream that src carries.
@@ -47,10 +51,8 @@ func NewStream(src io.Reader) *Stream {
 	return &Stream{src: src}
 }
 
-// Next returns the next event. At the end the error is io.EOF if the stream was
-// whole: if it had its [DONE], or a finish reason and a clean end, or an error
-// event, which is itself an end. Otherwise it is a *CutError.
-func (s *Stream) Next() (Event, error) {
+// read returns the next event from the bytes.
+func (s *Stream) read() (Event, error) {
 	for {
 		block, ok := s.block()
 		if !ok {
@@ -86,6 +88,9 @@ func (s *Stream) Finished() bool { return s.finished }
 
 // Buffered reports whether the next event is here already.
 func (s *Stream) Buffered() bool {
+	if len(s.held) > 0 {
+		return true
+	}
 	_, _, ok := boundary(s.buf[s.from:], 0)
 	return ok
 }

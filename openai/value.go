@@ -195,7 +195,7 @@ func (v Value) Path() string {
 		if next.at == cur.at {
 			return path
 		}
-		if path != "" && step[0] != '[' {
+		if cur.Kind() == Object && cur.at != 0 {
 			path += "."
 		}
 		path += step

@@ -1,0 +1,94 @@
+package openai
+
+import (
+	"bytes"
+	"time"
+)
+
+// Call is a request on its way upstream.
+type Call struct {
+	Request *Request
+	Model   string              // the configured model that serves it
+	Header  map[string][]string // what goes along of the client's header
+	Added   string              // the field of the output bound that the gateway added; "" none
+	Retries int                 // how often the client itself has tried before
+	Within  time.Duration       // how long the client waits for a beginning; 0 it did not say
+}
+
+// Answer is what a call came to, from its commit point on: a whole plain answer,
+// or a stream whose first content has arrived.
+type Answer struct {
+	Status     int
+	Header     map[string][]string
+	Body       []byte        // of a plain answer
+	Stream     *Stream       // nil for a plain answer
+	Facts      Facts         // of a plain answer below 300
+	RetryAfter time.Duration // when asking again may help; 0 unknown
+	NoRetry    bool          // everything that could be tried has been
+
+	// Close must be called once the answer has been relayed, or given up, with
+	// what cut the stream: nil for one that ended as it should, or that its own
+	// client left.
+	Close func(cut error)
+}
+
+// maxHead is how much of a stream may be held back before its commit point.
+const maxHead = 64 << 10
+
+// Ahead reads on to the stream's commit point: its first event that bears
+// content, or is an error, or is the end, or the last that may be held back. The
+// channel is closed when it is there. Until then no other method may be called
+// but Next, which waits, and then returns again what was read.
+func (s *Stream) Ahead() <-chan struct{} {
+	ready := make(chan struct{})
+	s.ahead = ready
+	go func() {
+		defer close(ready)
+		for size := 0; size < maxHead; {
+			e, err := s.read()
+			if err != nil {
+				s.heldErr = err
+				return
+			}
+			e.Data = bytes.Clone(e.Data)
+			size += len(e.Data)
+			if root, err := ParseValue(e.Data); err == nil {
+				e.Root = root
+				e.Err = failure(root)
+			}
+			s.held = append(s.held, e)
+			if e.Content || e.Done || e.Err.Kind() != Missing {
+				return
+			}
+		}
+	}()
+	return ready
+}
+
+// Commit returns the event that Ahead stopped at, or the error. It is for the
+// time after Ahead's channel was closed.
+func (s *Stream) Commit() (Event, error) {
+	if s.heldErr != nil || len(s.held) == 0 {
+		return Event{}, s.heldErr
+	}
+	return s.held[len(s.held)-1], nil
+}
+
+// Next returns the next event. At the end the error is io.EOF if the stream was
+// whole: if it had its [DONE], or a finish reason and a clean end, or an error
+// event, which is itself an end. Otherwise it is a *CutError.
+func (s *Stream) Next() (Event, error) {
+	if s.ahead != nil {
+		<-s.ahead
+		s.ahead = nil
+	}
+	if len(s.held) > 0 {
+		e := s.held[0]
+		s.held = s.held[1:]
+		return e, nil
+	}
+	if s.heldErr != nil {
+		return Event{}, s.heldErr
+	}
+	return s.read()
+}
