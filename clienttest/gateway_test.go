@@ -1,0 +1,219 @@
+package clienttest_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+
+	"weir/azuresim"
+)
+
+// What the gateway is configured with.
+const (
+	teamKey       = "sk-team-of-the-clients"
+	limitedPrefix = "sk-limited-" // followed by the client's name
+	azureKey      = "key-of-the-resource"
+)
+
+// configuration is a file as a user would write it. Each client has a team of
+// its own that may send one request a second.
+const configuration = `
+version: 1
+server: { listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0" }
+backends:
+  azure:
+    endpoint: ${AZURE_ENDPOINT}
+    api_version: "2024-10-21"
+    auth: { api_key: "${AZURE_KEY}" }
+models:
+  gpt-4o:
+    deployments: [{ backend: azure, deployment: gpt-4o }]
+  gpt-35-turbo:
+    context_window: 4096
+    deployments: [{ backend: azure, deployment: gpt-35-turbo }]
+teams:
+  clients:
+    keys: [{ id: clients, value: "{{.Team}}" }]
+{{- range $i, $client := .Clients}}
+  limited-{{$i}}:
+    limits: { rpm: 60, burst_requests: 1 }
+    keys: [{ id: limited-{{$i}}, value: "{{$.Limited}}{{$client}}" }]
+{{- end}}
+`
+
+// workshop is a folder for what all tests share, and binary the gateway in it,
+// built by the first test that needs it.
+var (
+	workshop string
+	binary   = sync.OnceValues(func() (string, error) {
+		path := filepath.Join(workshop, "weir")
+		out, err := exec.Command("go", "build", "-o", path, "weir").CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("building weir: %w\n%s", err, out)
+		}
+		return path, nil
+	})
+)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "weir-clienttest")
+	if err != nil {
+		panic(err)
+	}
+	workshop = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// gateway is a running weir with a simulated Azure behind it.
+type gateway struct {
+	url   string
+	azure *azuresim.Server
+	log   *transcript
+}
+
+// transcript keeps what a process writes.
+type transcript struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *transcript) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *transcript) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// start runs the gateway, with a team of its own for each of the clients that
+// are to meet a limit, until the test ends. It must then stop in good order and
+// have logged neither a key nor a prompt.
+func start(t *testing.T, clients ...string) *gateway {
+	t.Helper()
+	weir, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	azure := azuresim.New(azuresim.Config{
+		Deployments: map[string]azuresim.Deployment{
+			"gpt-4o":       {Model: "gpt-4o-2024-11-20"},
+			"gpt-35-turbo": {Model: "gpt-35-turbo-0125"},
+		},
+		Key: azureKey,
+	})
+	server := httptest.NewServer(azure)
+	t.Cleanup(server.Close)
+
+	cmd := exec.Command(weir, "serve", "-c", writeConfiguration(t, clients))
+	cmd.Env = []string{"AZURE_ENDPOINT=" + server.URL, "AZURE_KEY=" + azureKey, "HOME=" + t.TempDir()}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{azure: azure, log: new(transcript)}
+	listening := make(chan string, 1)
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		follow(io.TeeReader(stderr, g.log), listening)
+	}()
+	t.Cleanup(func() { g.stop(t, cmd, drained) })
+
+	select {
+	case g.url = <-listening:
+	case <-drained:
+		t.Fatalf("the gateway ended before it listened:\n%s", g.log)
+	case <-time.After(time.Minute):
+		t.Fatalf("the gateway did not say where it listens:\n%s", g.log)
+	}
+	return g
+}
+
+func writeConfiguration(t *testing.T, clients []string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	err = template.Must(template.New("").Parse(configuration)).Execute(file, map[string]any{
+		"Team": teamKey, "Limited": limitedPrefix, "Clients": clients,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// follow reads the log to its end and sends the API's address once it appears.
+func follow(log io.Reader, listening chan<- string) {
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line struct{ Msg, API string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			listening <- line.API
+		}
+	}
+}
+
+// stop asks the gateway to end, as a supervisor does, and reads what it left.
+func (g *gateway) stop(t *testing.T, cmd *exec.Cmd, drained <-chan struct{}) {
+	t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("asking the gateway to stop: %v", err)
+	}
+	<-drained
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the gateway ended with %v", err)
+	}
+	log := g.log.String()
+	for _, secret := range []string{teamKey, limitedPrefix, azureKey, "Say hello", "im_start"} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log contains %q", secret)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the gateway's log:\n%s", log)
+	}
+}
+
+// environ returns the variables a user of any of the libraries would set, and
+// nothing of this process's own but the path.
+func (g *gateway) environ(t *testing.T) []string {
+	t.Helper()
+	return []string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + t.TempDir(),
+		"PYTHONDONTWRITEBYTECODE=1",
+		"OPENAI_BASE_URL=" + g.url + "/v1",
+		"OPENAI_API_KEY=" + teamKey,
+		"AZURE_OPENAI_ENDPOINT=" + g.url,
+		"AZURE_OPENAI_API_KEY=" + teamKey,
+		"OPENAI_API_VERSION=2024-10-21",
+		"AZURE_OPENAI_API_VERSION=2024-10-21",
+		"LIMITED_KEY_PREFIX=" + limitedPrefix,
+	}
+}
