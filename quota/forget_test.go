@@ -43,6 +43,7 @@ func TestIdleAccountsAreForgotten(t *testing.T) {
 	held.Settle(Cost{Requests: 1})
 	now = now.Add(time.Hour)
 	for range 3 * largest {
+		now = now.Add(time.Second)
 		reserve("team:last", Cost{Requests: 1})
 	}
 	if len(m.accounts) != 2 || m.accounts["team:held"] != nil {
