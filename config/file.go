@@ -248,4 +248,3 @@ type Key struct {
 	// Limits of this key, beside those of its team.
 	Limits Limits `yaml:"limits"`
 }
-
