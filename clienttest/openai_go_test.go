@@ -26,9 +26,7 @@ type goClient struct {
 }
 
 // client returns what a program opens for the team.
-func (c goClient) client(more ...option.RequestOption) openai.Client {
-	return c.open(teamKey, more...)
-}
+func (c goClient) client() openai.Client { return c.open(teamKey) }
 
 // create asks for a whole answer.
 func (c goClient) create(ctx context.Context, prompt string, more ...option.RequestOption) (*openai.ChatCompletion, error) {

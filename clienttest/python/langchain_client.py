@@ -161,5 +161,7 @@ CASES = {
 }
 
 if __name__ == "__main__":
-    run(Client("ChatOpenAI", ChatOpenAI, "model"), CASES)
-    run(Client("AzureChatOpenAI", AzureChatOpenAI, "azure_deployment"), CASES)
+    run(
+        (Client("ChatOpenAI", ChatOpenAI, "model"), CASES),
+        (Client("AzureChatOpenAI", AzureChatOpenAI, "azure_deployment"), CASES),
+    )

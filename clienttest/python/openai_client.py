@@ -287,7 +287,9 @@ OPENAI = {"whole chunks": whole_chunks, "no version": no_version}
 AZURE = {"annotations": annotations, "deployment": deployment, "base url": base_url}
 
 if __name__ == "__main__":
-    for name in ["OpenAI", "AsyncOpenAI"]:
-        run(Client(name, getattr(openai, name)), CASES | OPENAI)
-    for name in ["AzureOpenAI", "AsyncAzureOpenAI"]:
-        run(Client(name, getattr(openai, name)), CASES | AZURE)
+    run(
+        (Client("OpenAI", openai.OpenAI), CASES | OPENAI),
+        (Client("AsyncOpenAI", openai.AsyncOpenAI), CASES | OPENAI),
+        (Client("AzureOpenAI", openai.AzureOpenAI), CASES | AZURE),
+        (Client("AsyncAzureOpenAI", openai.AsyncAzureOpenAI), CASES | AZURE),
+    )

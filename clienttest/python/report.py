@@ -19,9 +19,14 @@ async def _run(client, cases):
         print(json.dumps(line), flush=True)
 
 
-def run(client, cases):
-    """Runs every case with the client, in order."""
-    asyncio.run(_run(client, cases))
+def run(*suites):
+    """Runs suites, each a client and its cases, in order."""
+
+    async def everything():
+        for client, cases in suites:
+            await _run(client, cases)
+
+    asyncio.run(everything())
 
 
 @contextlib.contextmanager
