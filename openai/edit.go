@@ -53,7 +53,8 @@ func (v Value) Replace(raw string) Edit {
 }
 
 // Set returns the edit that gives the object v a member: the value of one that
-// is there is replaced, a new one goes to the front. Raw must be JSON.
+// is there is replaced, a new one goes to the front. Raw must be JSON. An object
+// without members takes only one new member at a time.
 func (v Value) Set(name, raw string) Edit {
 	if old := v.Get(name); old.Kind() != Missing {
 		return old.Replace(raw)

@@ -177,7 +177,7 @@ func statusName(status int) string {
 
 // complete adds what an error object lacks.
 func complete(body []byte, inner Value, status int) []byte {
-	var edits []Edit
+	lacks := ""
 	for _, m := range []struct{ name, raw string }{
 		{"message", `"The upstream sent no message."`},
 		{"type", quoteOrNull(typeOf(status))},
@@ -185,8 +185,15 @@ func complete(body []byte, inner Value, status int) []byte {
 		{"code", "null"},
 	} {
 		if inner.Get(m.name).Kind() == Missing {
-			edits = append(edits, inner.Set(m.name, m.raw))
+			lacks += `"` + m.name + `":` + m.raw + ","
 		}
 	}
-	return Apply(body, edits...)
+	if inner.Len() == 0 {
+		lacks = strings.TrimSuffix(lacks, ",")
+	}
+	if lacks == "" {
+		return body
+	}
+	start, _ := inner.span()
+	return Apply(body, Edit{Start: start + 1, End: start + 1, Text: lacks})
 }

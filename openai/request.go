@@ -127,7 +127,7 @@ func exactNames(v Value, known string) error {
 		}
 		folded := fold(name.Text())
 		if folded != name.Text() && hasWord(known, folded) {
-			return BadRequest(CodeInvalidValue, name.Path(), fmt.Sprintf("The name %q differs from %q only in its case. Spell it so.", name.Text(), folded))
+			return BadRequest(CodeInvalidValue, name.Path(), fmt.Sprintf("%s differs from %q only in its case. Spell it so.", name.Path(), folded))
 		}
 	}
 	return nil

@@ -13,9 +13,7 @@ func (r *Request) Texts(visit func(run []Value) bool) {
 	for _, name := range [...]string{"tools", "functions", "tool_choice", "function_call", "response_format", "web_search_options"} {
 		w.all(r.Root.Get(name))
 	}
-	prediction := r.Root.Get("prediction").Get("content")
-	w.single(prediction)
-	w.parts(prediction)
+	w.content(r.Root.Get("prediction").Get("content"))
 	for _, source := range r.Root.Get("data_sources").Elements() {
 		w.single(source.Get("parameters").Get("role_information"))
 	}
@@ -46,34 +44,55 @@ func (w *texts) single(v Value) {
 func (w *texts) message(m Message) {
 	for name, v := range m.pairs() {
 		if name.Is("content") {
-			w.single(v)
-			w.parts(v)
-			continue
+			w.content(v)
+		} else {
+			w.but(v)
 		}
-		w.but(v)
 	}
 }
 
-// parts visits a content array; text parts that touch make one run.
-func (w *texts) parts(content Value) {
+// content visits a message's content; text parts that touch make one run.
+func (w *texts) content(v Value) {
+	if v.Kind() != Array {
+		w.but(v)
+		return
+	}
 	var run []Value
-	for _, part := range content.Elements() {
-		text := part.Get("text")
-		if text.Kind() == Missing {
-			text = part.Get("refusal")
-		}
-		if text.Kind() != String {
-			w.emit(&run)
-		} else {
+	for _, part := range v.Elements() {
+		text := partText(part)
+		if text.Kind() == String {
 			run = append(run, text)
+		} else {
+			w.emit(&run)
 		}
-		for name, v := range part.pairs() {
-			if v.at != text.at && !name.Is("type") {
-				w.but(v)
-			}
-		}
+		w.rest(part, text)
 	}
 	w.emit(&run)
+}
+
+// partText returns the text of a content part, the zero Value where it has none.
+func partText(part Value) Value {
+	if part.Kind() == String {
+		return part
+	}
+	for _, name := range [...]string{"text", "refusal"} {
+		if v := part.Get(name); v.Kind() == String {
+			return v
+		}
+	}
+	return Value{}
+}
+
+// rest visits what a content part holds besides its text.
+func (w *texts) rest(part, text Value) {
+	if part.Kind() == Array {
+		w.but(part)
+	}
+	for name, v := range part.pairs() {
+		if v.at != text.at && !name.Is("type") {
+			w.member(name, v)
+		}
+	}
 }
 
 func (w *texts) emit(run *[]Value) {
@@ -89,10 +108,13 @@ func (w *texts) but(v Value) {
 		w.but(e)
 	}
 	for name, e := range v.pairs() {
-		if e.Kind() == String && isData(name) {
-			continue
-		}
-		w.but(e)
+		w.member(name, e)
+	}
+}
+
+func (w *texts) member(name, v Value) {
+	if v.Kind() != String || !isData(name) {
+		w.but(v)
 	}
 }
 
