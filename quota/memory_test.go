@@ -2,6 +2,7 @@ package quota_test
 
 import (
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,6 +96,34 @@ func TestMemoryReadsTheTimeByItself(t *testing.T) {
 			t.Errorf("refused in time: %v", err)
 		}
 	})
+}
+
+// TestWaitIsEnoughAtAnyRate seeks the rates at which a float falls short.
+func TestWaitIsEnoughAtAnyRate(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	m := quota.NewMemory(quota.MemoryConfig{Now: c.Now})
+	for perMinute := int64(1); perMinute < 2000; perMinute++ {
+		limits := quota.Limits{RequestsPerMinute: perMinute, BurstRequests: 50}
+		a := []quota.Account{{ID: "team:" + strconv.FormatInt(perMinute, 10), Limits: limits}}
+		if _, err := m.Reserve(t.Context(), a, quota.Cost{Requests: 50}); err != nil {
+			t.Fatal(err)
+		}
+		need := 1 + perMinute%50
+		_, err := m.Reserve(t.Context(), a, quota.Cost{Requests: need})
+		no, ok := errors.AsType[*quota.ExceededError](err)
+		if !ok {
+			t.Fatalf("%d a minute: %v, want a refusal", perMinute, err)
+		}
+		c.Advance(no.Wait)
+		look, err := m.Reserve(t.Context(), a, quota.Cost{})
+		if err != nil || look.Snapshot().Requests.Remaining < need {
+			t.Errorf("%d a minute: %v and %+v after the wait, want %d", perMinute, err, look.Snapshot(), need)
+		}
+		if _, err := m.Reserve(t.Context(), a, quota.Cost{Requests: need}); err != nil {
+			t.Errorf("%d a minute: refused after the wait: %v", perMinute, err)
+		}
+	}
 }
 
 func TestClockThatStepsAddsNothing(t *testing.T) {

@@ -2,6 +2,7 @@ package quota_test
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"weir/quota"
@@ -100,8 +101,7 @@ func (p *pot) settle(at time.Duration, taken, actual int64, s share) {
 // over the bound: the burst, what flowed in and what was refunded in it.
 func (p *pot) excess() float64 {
 	worst, sum := math.Inf(-1), 0.0
-	for i := len(p.events) - 1; i >= 0; i-- {
-		e := p.events[i]
+	for _, e := range slices.Backward(p.events) {
 		sum += e.admitted - e.refunded
 		worst = max(worst, sum-p.burst-(p.at-e.at).Seconds()*p.perSecond)
 	}

@@ -166,7 +166,7 @@ func (m *machine) move(d time.Duration) {
 // reserve draws a reservation and makes it on both sides.
 func (m *machine) reserve(t *rapid.T) {
 	who, cost := m.draw(t)
-	m.try(t, who, cost)
+	_ = m.try(t, who, cost)
 }
 
 func (m *machine) draw(t *rapid.T) ([]int, quota.Cost) {

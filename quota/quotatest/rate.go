@@ -119,6 +119,9 @@ func overuseIsADebt(c *trial) {
 	}
 	c.Advance(no.Wait)
 	c.reserve(tokens(3), a)
+	c.Advance(c.flow(20))
+	c.reserve(tokens(10), a)
+	c.refuse(quota.Tokens, tokens(2), a)
 }
 
 func refundPaysADebt(c *trial) {

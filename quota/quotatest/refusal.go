@@ -37,6 +37,9 @@ func honestWait(c *trial) {
 		c.Advance(early)
 		c.refuse(tt.dimension, cost, a)
 		c.Advance(wait - early)
+		if s := c.look(a); max(s.Tokens.Remaining, s.Requests.Remaining) < tt.need {
+			c.Errorf("%s: %+v after its wait, want %d", tt.name, s, tt.need)
+		}
 		if lease, no := c.ask(cost, a); lease == nil {
 			c.Errorf("%s: refused after its wait of %v: %v", tt.name, wait, no)
 		}

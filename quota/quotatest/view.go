@@ -57,9 +57,9 @@ func snapshotBinds(c *trial) {
 		c.remain("requests", s.Requests, 2)
 		lease.Settle(quota.Cost{})
 	}
-	first := c.look(team, key).Tokens.Account
-	if c.Resolution == 0 && first != team.ID {
-		c.Errorf("of two full accounts %q is shown, want the first", first)
+	first := c.look(team, key)
+	if c.Resolution == 0 && (first.Tokens.Account != team.ID || first.Requests.Account != team.ID) {
+		c.Errorf("of two full accounts %+v is shown, want the first", first)
 	}
 }
 
