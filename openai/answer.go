@@ -26,10 +26,9 @@ type Answer struct {
 	RetryAfter time.Duration // when asking again may help; 0 unknown
 	NoRetry    bool          // everything that could be tried has been
 
-	// Close must be called once the answer has been relayed, or given up, with
-	// what cut the stream: nil for one that ended as it should, or that its own
-	// client left.
-	Close func(cut error)
+	// Close must be called once the answer has been relayed, with nil, or given
+	// up, with the reason. A *CutError is held against the deployment.
+	Close func(err error)
 }
 
 // maxHead is how much of a stream may be held back before its commit point.

@@ -73,7 +73,7 @@ type Event struct {
 	Done    bool   // [DONE]
 	Content bool   // it bears output that a client would show or act on
 	Finish  bool   // a choice has ended
-	Err     Value  // the error object of an error event, else the zero Value
+	Err     Value  // what an error event says, an object as a rule; else the zero Value
 }
 
 // read fills in what the event means.
@@ -91,7 +91,7 @@ func (e *Event) read() error {
 		return nil
 	}
 	for _, c := range root.Get("choices").Elements() {
-		e.Finish = e.Finish || c.Get("finish_reason").Kind() == String
+		e.Finish = e.Finish || ends(c)
 		e.Content = e.Content || bears(c.Get("delta"))
 	}
 	e.Content = e.Content || e.Finish
@@ -105,6 +105,10 @@ func failure(root Value) Value {
 	}
 	return Value{}
 }
+
+// ends reports whether a choice gives its finish reason. Some servers send an
+// empty one until then.
+func ends(choice Value) bool { return len(choice.Get("finish_reason").inner()) > 0 }
 
 // bears reports whether a delta holds more than a role.
 func bears(delta Value) bool {

@@ -115,7 +115,7 @@ func (w *Rewriter) plain(root Value) (edits []Edit, keep bool) {
 	empty := choices.Len() > 0
 	for _, c := range choices.Elements() {
 		k := c.Get("delta").Kind()
-		if k == Object || c.Get("finish_reason").Kind() == String {
+		if k == Object || ends(c) {
 			empty = false
 		}
 		if k != Object {

@@ -36,6 +36,8 @@ type Outcome struct {
 	Reason     string        // the class as metrics and logs name it; "" answered
 	Param      string        // of an Unsupported
 	RetryAfter time.Duration // how long upstream asked to be left alone; 0 it did not say
+	Impatient  bool          // of a TimedOut: it was the client that would not wait
+	Hung       bool          // of a Gone: nothing had come for so long that the client had a point
 }
 
 // Reply is what Read looks at.

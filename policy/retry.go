@@ -74,14 +74,12 @@ func (r Retry) consequence(t Tried, o Outcome) Action {
 	switch o.Class {
 	case BadOutput:
 		return Action{Here: true, Other: true, Stay: true, Cool: true}
-	case Fault:
+	case Fault, Stalled:
 		return r.fault(t, o)
-	case Stalled:
-		return Action{Here: t.Total < 2, Other: t.Total < 2, Wait: r.backoff(t.Here), Blame: true}
 	case Unreachable, Interrupted:
 		return Action{Here: t.Here < 2, Other: true, Wait: r.backoff(t.Here), Blame: true}
 	case TimedOut:
-		return Action{Other: t.Left >= t.Whole/4, Blame: true}
+		return Action{Other: t.Left >= t.Whole/4, Blame: !o.Impatient}
 	case Throttled:
 		wait := cmp.Or(o.RetryAfter, restBlind)
 		return Action{Here: t.Alone && wait <= r.MaxRetryAfter, Other: true, Wait: wait, Exact: true, Rest: min(wait, maxRest)}
@@ -91,7 +89,9 @@ func (r Retry) consequence(t Tried, o Outcome) Action {
 		return Action{Other: true, Rest: restWrong, Alarm: true}
 	case Unsupported:
 		return Action{Here: t.Own, Stay: t.Own, Mend: t.Own}
-	case Answered, Refused, Gone:
+	case Gone:
+		return Action{Blame: o.Hung}
+	case Answered, Refused:
 	}
 	return Action{}
 }
@@ -100,6 +100,9 @@ func (r Retry) consequence(t Tried, o Outcome) Action {
 func (r Retry) fault(t Tried, o Outcome) Action {
 	a := Action{Here: true, Other: true, Wait: r.backoff(t.Here), Blame: true}
 	a.Cool = o.Status == 500 && !r.OnlyInvalid
+	if o.Class == Stalled {
+		a.Here, a.Other = t.Total < 2, t.Total < 2
+	}
 	if o.Status == 503 && o.RetryAfter > 0 {
 		a.Rest = min(o.RetryAfter, maxRest)
 		a.Here, a.Wait, a.Exact = t.Alone && o.RetryAfter <= r.MaxRetryAfter, o.RetryAfter, true

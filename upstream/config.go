@@ -1,0 +1,129 @@
+// Package upstream sends a request to a deployment that is up, and tries again
+// as the retry rule says.
+//
+// What an answer means and what follows from it is decided in policy; this
+// package carries it out. It knows deployments, not teams: nothing here counts an
+// allowance. Until an answer's commit point its caller has seen nothing, so every
+// failure before it is invisible; after it, nothing is ever sent again.
+package upstream
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"weir/policy"
+)
+
+// Config is what a Pool works with.
+type Config struct {
+	Models map[string]Model // by the names that calls name
+
+	// Any serves every model that Models does not have, under the model's name
+	// as the deployment's; nil serves none.
+	Any *Deployment
+
+	Retry    policy.Retry
+	Breaker  Breaker
+	Timeouts Timeouts
+
+	Transport http.RoundTripper // used as it is: it follows no redirects
+	Log       *slog.Logger      // of changes of state
+	Jitter    func() float64    // in [0, 1): how much of a wait is waited; nil: chance
+}
+
+// Model is a model and the deployments that serve it.
+type Model struct {
+	Deployments []Deployment
+	Temperature Temperature
+}
+
+// Temperature says whether a model's temperature may be changed.
+type Temperature uint8
+
+// The kinds of temperature.
+const (
+	Unknown    Temperature = iota // only one that the client sent
+	Adjustable                    // always
+	Fixed                         // never
+)
+
+// Deployment is one deployment of a model.
+type Deployment struct {
+	Backend     string   // the name of the resource that it is on
+	Name        string   // its own, in Azure
+	Endpoint    *url.URL // of the resource
+	APIVersion  string   // dated, of the classic paths; "" or v1 for the v1 paths
+	Credential  Credential
+	Priority    int // lower is asked first
+	Weight      int // the share within one priority; below 1 it is never asked
+	MaxInFlight int // requests at once; 0 any
+	Temperature Temperature
+}
+
+// ID returns the name by which logs and headers know the deployment.
+func (d *Deployment) ID() string { return d.Backend + "/" + d.Name }
+
+// url returns where chat requests go.
+func (d *Deployment) url() string {
+	if d.classic() {
+		return d.Endpoint.JoinPath("openai", "deployments", d.Name, "chat", "completions").String() +
+			"?api-version=" + url.QueryEscape(d.APIVersion)
+	}
+	return d.Endpoint.JoinPath("openai", "v1", "chat", "completions").String()
+}
+
+func (d *Deployment) classic() bool { return d.APIVersion != "" && d.APIVersion != "v1" }
+
+// Credential puts what a deployment asks for into a request's header.
+type Credential interface {
+	Authorize(ctx context.Context, h http.Header) error
+}
+
+// APIKey is a resource's key. It prints as nothing.
+type APIKey struct{ key string }
+
+// NewAPIKey returns the credential that is a key.
+func NewAPIKey(key string) APIKey { return APIKey{key} }
+
+// Authorize sets the api-key header.
+func (k APIKey) Authorize(_ context.Context, h http.Header) error {
+	h["Api-Key"] = []string{k.key}
+	return nil
+}
+
+// String returns a word in the key's place.
+func (APIKey) String() string { return "[secret]" }
+
+// GoString returns a word in the key's place.
+func (APIKey) GoString() string { return "[secret]" }
+
+// Timeouts bound the parts of an attempt. Zero is no bound.
+type Timeouts struct {
+	FirstByte time.Duration // of a stream: until anything of it arrives
+	Idle      time.Duration // of a stream: between two arrivals
+	Total     time.Duration // of a request, all attempts included, until its answer's end
+	Commit    time.Duration // of a stream: when to commit although no content has come
+}
+
+// Connection says how connections to deployments are made.
+type Connection struct {
+	Connect time.Duration // to connect, and as long again for TLS
+	PerHost int           // idle connections that are kept for each resource
+}
+
+// NewTransport returns a transport for deployments: it goes through no proxy,
+// asks for no compression, and keeps connections for later requests.
+func NewTransport(c Connection) *http.Transport {
+	return &http.Transport{
+		DialContext:            dialer(c.Connect),
+		TLSHandshakeTimeout:    c.Connect,
+		MaxIdleConnsPerHost:    c.PerHost,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+	}
+}

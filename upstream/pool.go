@@ -1,0 +1,412 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"weir/openai"
+	"weir/policy"
+	"weir/usage"
+)
+
+// Pool sends calls to the deployments of their models. It is safe for concurrent
+// use; what it learns of a deployment outlives every request.
+type Pool struct {
+	cfg Config
+
+	mu     sync.Mutex
+	groups map[string]*group
+	passed []string // the models of groups that Any serves, oldest first
+}
+
+// maxPassed is how many models are remembered that Any serves. The names are the
+// clients' own, so there is a bound.
+const maxPassed = 256
+
+// New returns a Pool.
+func New(cfg Config) *Pool {
+	if cfg.Jitter == nil {
+		cfg.Jitter = rand.Float64
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Pool{cfg: cfg, groups: map[string]*group{}}
+	for name, m := range cfg.Models {
+		p.groups[name] = p.group(name, m)
+	}
+	return p
+}
+
+func (p *Pool) group(name string, m Model) *group {
+	g := &group{name: name, temperature: m.Temperature}
+	for _, d := range m.Deployments {
+		g.members = append(g.members, &member{Deployment: d, breaker: newBreaker(d.ID(), p.cfg.Breaker)})
+	}
+	return g
+}
+
+// find returns the deployments of a model, nil where it has none.
+func (p *Pool) find(model string) *group {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g := p.groups[model]; g != nil || p.cfg.Any == nil {
+		return g
+	}
+	if len(p.passed) >= maxPassed {
+		delete(p.groups, p.passed[0])
+		p.passed = p.passed[1:]
+	}
+	d := *p.cfg.Any
+	d.Name = model
+	p.groups[model] = p.group(model, Model{Deployments: []Deployment{d}})
+	p.passed = append(p.passed, model)
+	return p.groups[model]
+}
+
+// State is what a deployment is doing.
+type State struct {
+	Deployment string
+	Breaker    string // closed, open, half_open
+	Rest       time.Duration
+	InFlight   int
+}
+
+// States returns what each configured deployment is doing.
+func (p *Pool) States() []State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var states []State
+	for _, g := range p.groups {
+		for _, m := range g.members {
+			rest, _ := m.resting()
+			m.mu.Lock()
+			states = append(states, State{Deployment: m.ID(), Breaker: m.breaker.state(), Rest: rest, InFlight: m.inFlight})
+			m.mu.Unlock()
+		}
+	}
+	return states
+}
+
+// run is one call on its way through the attempts it takes.
+type run struct {
+	*Pool
+	group *group
+	call  *openai.Call
+	rec   *usage.Record
+	start time.Time
+	ends  time.Time // the deadline of its beginning
+
+	tried       map[*member]int
+	temperature *float64 // that the next attempt sets; nil leaves the client's
+	cooled      bool     // the next attempt sets it
+	swap        bool     // the next attempt names the output bound the other way
+	wait        time.Duration
+
+	last    *openai.Answer // the worst that can be handed to the client: what the last attempt came to
+	lastErr error
+}
+
+// Do sends the call to a deployment of its model, and to others, and again, as
+// the retry rule says. The answer is the first that is one, or else what the last
+// attempt came to. An error is an *openai.Error, or that of ctx where the caller
+// is gone. Every attempt is noted in rec.
+func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*openai.Answer, error) {
+	g := p.find(call.Model)
+	if g == nil {
+		return nil, &openai.Error{Status: 404, Code: openai.CodeModelNotFound, Param: "model", Message: "The model is not served here."}
+	}
+	r := &run{Pool: p, group: g, call: call, rec: rec, start: time.Now(), tried: map[*member]int{}}
+	total := cmp.Or(p.cfg.Timeouts.Total, forever)
+	r.ends = r.start.Add(total)
+	if call.Within > 0 && call.Within < total {
+		r.ends = r.start.Add(call.Within)
+	}
+	timed, stop := context.WithDeadlineCause(ctx, r.start.Add(total), errTime)
+	leave := g.enter()
+	defer func() { rec.Upstream += time.Since(r.start) }()
+	answer, err := r.do(timed)
+	if err == nil {
+		inner := answer.Close
+		answer.Close = func(cut error) {
+			if inner != nil {
+				inner(cut)
+			}
+			leave()
+			stop()
+		}
+		return answer, nil
+	}
+	leave()
+	stop()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return nil, err
+}
+
+// forever is longer than any request lasts.
+const forever = 24 * time.Hour
+
+func (r *run) do(ctx context.Context) (*openai.Answer, error) {
+	m, report := r.group.pick(func(*member) bool { return false })
+	if m == nil {
+		return nil, r.none()
+	}
+	end := func() {}
+	defer func() { end() }()
+	for {
+		r.tried[m]++
+		answer, out := r.attempt(ctx, m)
+		act := r.cfg.Retry.After(r.progress(m, out), out)
+		r.settle(m, report, out, act)
+		if out.Class == policy.Answered {
+			return answer, nil
+		}
+		r.keep(answer, out, act)
+		end()
+		more, ok := r.group.again()
+		if ctx.Err() != nil || !ok && !act.Mend {
+			return r.give()
+		}
+		if ok {
+			end = more
+		}
+		if m, report = r.next(ctx, m, act); m == nil {
+			return r.give()
+		}
+	}
+}
+
+// progress is what has been done so far, for the retry rule.
+func (r *run) progress(m *member, o policy.Outcome) policy.Tried {
+	t := policy.Tried{
+		Here:   r.tried[m],
+		Alone:  !r.group.other(m, r.tried),
+		Left:   time.Until(r.ends),
+		Whole:  r.ends.Sub(r.start),
+		Client: r.call.Retries,
+	}
+	for _, n := range r.tried {
+		t.Total += n
+	}
+	switch o.Param {
+	case "temperature":
+		t.Own = r.sets(m)
+	case "stream_options":
+		t.Own = r.asksUsage(m)
+	case "max_tokens", "max_completion_tokens":
+		t.Own = r.call.Added == o.Param && !r.swap
+	}
+	return t
+}
+
+// settle tells the deployment what the attempt showed.
+func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act policy.Action) {
+	before := m.breaker.state()
+	switch {
+	case act.Blame:
+		report(bad)
+	case o.Class == policy.Answered, o.Class == policy.Refused:
+		report(good)
+	default:
+		report(neutral)
+	}
+	if after := m.breaker.state(); after != before {
+		r.cfg.Log.Warn("deployment", "deployment", m.ID(), "breaker", after, "was", before)
+	}
+	if act.Rest > 0 {
+		m.restFor(act.Rest+time.Duration(float64(act.Rest)*0.1*r.cfg.Jitter()), o.Reason)
+	}
+	if act.Alarm {
+		r.cfg.Log.Error("deployment is misconfigured", "deployment", m.ID(), "status", o.Status)
+	}
+	if act.Mend {
+		r.mend(m, o.Param)
+	}
+}
+
+// mend takes back the change of ours that the deployment refused.
+func (r *run) mend(m *member, param string) {
+	switch param {
+	case "temperature":
+		m.fixed.learn()
+		r.temperature, r.cooled = nil, false
+	case "stream_options":
+		m.noUsage.learn()
+	default:
+		m.swapped.learn()
+		r.swap = true
+	}
+}
+
+// next waits as the action says and begins the next attempt; nil is that there is
+// none to be.
+func (r *run) next(ctx context.Context, m *member, act policy.Action) (*member, func(verdict)) {
+	if act.Cool {
+		r.cool(m)
+	}
+	if !r.worthwhile() {
+		return nil, nil
+	}
+	if act.Here && act.Stay {
+		if report, ok := m.take(); ok {
+			return m, report
+		}
+	}
+	if act.Other {
+		o, report := r.group.pick(func(o *member) bool { return o == m || r.tried[o] >= 2 })
+		if o != nil {
+			return o, report
+		}
+	}
+	if !act.Here {
+		return nil, nil
+	}
+	return r.again(ctx, m, act)
+}
+
+// least is the time below which no further attempt is begun.
+const least = time.Second
+
+// worthwhile reports whether another attempt could still end in time.
+func (r *run) worthwhile() bool { return time.Until(r.ends) >= least }
+
+// again waits and begins another attempt at the same deployment.
+func (r *run) again(ctx context.Context, m *member, act policy.Action) (*member, func(verdict)) {
+	r.wait = time.Duration(float64(act.Wait) * r.cfg.Jitter())
+	if act.Exact {
+		r.wait = act.Wait + time.Duration(float64(act.Wait)*0.1*r.cfg.Jitter())
+	}
+	timer := time.NewTimer(r.wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, nil
+	}
+	if report, ok := m.take(); ok && r.worthwhile() {
+		return m, report
+	} else if ok {
+		m.leave()
+		report(neutral)
+	}
+	return nil, nil
+}
+
+// cool lowers the temperature of the next attempt, where the model lets it.
+func (r *run) cool(m *member) {
+	first := r.call.Request.Temperature
+	kind := m.Temperature
+	if kind == Unknown {
+		kind = r.group.temperature
+	}
+	if kind == Fixed || m.fixed.holds() || kind == Unknown && first == nil {
+		return
+	}
+	now := r.temperature
+	if now == nil {
+		now = first
+	}
+	t := r.cfg.Retry.Cool(first, now)
+	r.temperature, r.cooled = &t, true
+}
+
+// sets reports whether the deployment is sent a temperature of ours.
+func (r *run) sets(m *member) bool {
+	return r.cooled && m.Temperature != Fixed && !m.fixed.holds()
+}
+
+// keep notes what the client is shown if no later attempt does better. A refusal
+// of something that we put into the request is never shown.
+func (r *run) keep(answer *openai.Answer, o policy.Outcome, act policy.Action) {
+	if o.Class == policy.Unsupported && (act.Mend || r.owns(o.Param)) {
+		return
+	}
+	r.last, r.lastErr = answer, nil
+	if answer == nil || o.Class == policy.Misconfigured && o.Status != http.StatusNotFound {
+		r.last, r.lastErr = nil, shown(o)
+	}
+}
+
+// owns reports whether the parameter is one that the request has from us alone.
+func (r *run) owns(param string) bool {
+	switch param {
+	case "temperature":
+		return r.cooled
+	case "stream_options":
+		return r.call.Request.Root.Get(param).Kind() == openai.Missing
+	default:
+		return r.call.Added == param
+	}
+}
+
+// give hands over what the last attempt came to.
+func (r *run) give() (*openai.Answer, error) {
+	if r.last == nil {
+		return nil, r.lastErr
+	}
+	a := r.last
+	a.NoRetry = a.Status >= 500 || a.Status == http.StatusRequestTimeout
+	if a.Status == http.StatusTooManyRequests {
+		a.NoRetry = a.RetryAfter > maxHint
+	}
+	if a.NoRetry {
+		a.RetryAfter = 0
+	}
+	return a, nil
+}
+
+// maxHint is the longest wait that a client is told of. Some clients take a
+// longer one for leave to try at once.
+const maxHint = time.Minute
+
+// none says why no deployment can be asked.
+func (r *run) none() error {
+	why, wait, throttled := r.group.condition()
+	e := &openai.Error{
+		Status: http.StatusServiceUnavailable, Code: openai.CodeNoDeployment, RetryAfter: wait,
+		Message: fmt.Sprintf("No deployment of %q can answer now: %s. Retry in %s.", r.group.name, why, wait.Round(time.Millisecond)),
+	}
+	if throttled {
+		e.Status, e.Code = http.StatusTooManyRequests, openai.CodeRateLimit
+	}
+	if wait > maxHint {
+		e.RetryAfter, e.NoRetry = 0, true
+	}
+	return e
+}
+
+// shown returns the error that stands for an attempt without an answer that a
+// client may see.
+func shown(o policy.Outcome) error {
+	e := &openai.Error{Status: http.StatusBadGateway, NoRetry: true}
+	switch o.Class {
+	case policy.Misconfigured:
+		e.Code = openai.CodeUpstreamAuth
+		e.Message = "The deployment does not accept the gateway's credential. Whoever runs the gateway must mend its configuration."
+	case policy.TimedOut:
+		e.Status, e.Code = http.StatusGatewayTimeout, openai.CodeTimeout
+		e.Message = "The deployment did not answer in time."
+	case policy.Unreachable:
+		e.Code = openai.CodeUnreachable
+		e.Message = "The deployment cannot be reached."
+	case policy.Interrupted:
+		e.Code = openai.CodeUnreachable
+		e.Message = "The connection to the deployment broke before it answered."
+	default:
+		e.Code = openai.CodeBadAnswer
+		e.Message = "The deployment's answer makes no sense."
+	}
+	return e
+}
+
+// errTime says that an attempt took too long, or a stream stood still.
+var errTime = errors.New("upstream: no answer in time")
