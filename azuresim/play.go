@@ -1,0 +1,209 @@
+package azuresim
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// play sends c.step: a raw answer, or a completion in the way the step says.
+func (c *call) play() {
+	s := &c.step
+	if !c.wait(s.Delay) {
+		return
+	}
+	switch {
+	case s.CloseAfterRead:
+		c.hangUp()
+	case s.Hang:
+		<-c.r.Context().Done()
+		c.wait(0)
+	case s.Status != 0:
+		c.head(s.Status, "application/json")
+		c.whole(s.Body)
+	case s.Chunks != nil:
+		c.head(http.StatusOK, "text/event-stream")
+		c.raws(s.Chunks)
+	default:
+		c.complete()
+	}
+}
+
+// complete answers with a completion.
+func (c *call) complete() {
+	if !c.wait(c.dep.Latency) {
+		return
+	}
+	c.successHeaders(c.w.Header())
+	all := c.completions()
+	c.output = make([]int, len(all))
+	c.note(func(r *Request) { r.PromptTokens = c.chat.promptTokens() })
+	if c.chat.stream && !c.step.shape.plain {
+		c.w.Header().Set("x-accel-buffering", "no")
+		c.w.Header().Set("Cache-Control", "no-cache")
+		c.head(http.StatusOK, "text/event-stream")
+		c.stream(c.events(all))
+		return
+	}
+	body, output := c.body(all)
+	c.head(http.StatusOK, "application/json")
+	c.note(func(r *Request) { r.CompletionTokens = output })
+	c.whole(encode(body))
+}
+
+// head sets the headers every answer has, and then those of the step. The
+// status goes out with the first byte.
+func (c *call) head(status int, mime string) {
+	h := c.w.Header()
+	h.Set("Content-Type", cmp.Or(c.step.shape.mime, mime))
+	request := fmt.Sprintf("%08x-0000-4000-8000-%012x", c.number, c.number)
+	if c.azure() {
+		h.Set("apim-request-id", request)
+		h.Set("x-ms-region", c.srv.cfg.Region)
+		h.Set("x-content-type-options", "nosniff")
+	} else {
+		request = "req_" + strings.ReplaceAll(request, "-", "")
+	}
+	h.Set("x-request-id", request)
+	h.Set("strict-transport-security", "max-age=31536000; includeSubDomains; preload")
+	if id := c.r.Header.Get("x-ms-client-request-id"); id != "" {
+		h.Set("x-ms-client-request-id", id)
+	}
+	for name, values := range c.step.Header {
+		h[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	if c.step.Gzip {
+		h.Set("Content-Encoding", "gzip")
+	}
+	c.note(func(r *Request) { r.Status = status })
+}
+
+// whole sends a body of a known length.
+func (c *call) whole(body string) {
+	o := c.open()
+	if c.step.Gzip {
+		body = compress(body)
+		o.gzip = nil // It is done.
+	}
+	h := c.w.Header()
+	if !c.step.shape.unfinish && !c.step.shape.endless && h.Get("Content-Length") == "" {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	c.w.WriteHeader(c.seen.Status)
+	switch {
+	case c.step.shape.endless:
+		for err := o.send(body); err == nil; {
+			err = o.send(body)
+		}
+	case c.step.shape.unfinish:
+		if o.send(body[:len(body)/2]) == nil {
+			<-c.r.Context().Done()
+			c.wait(0)
+		}
+	default:
+		c.end(o.send(body))
+	}
+}
+
+// raws sends chunks as they are.
+func (c *call) raws(chunks []string) {
+	o := c.open()
+	c.w.WriteHeader(c.seen.Status)
+	for _, chunk := range chunks {
+		if err := o.send(chunk); err != nil {
+			c.end(err)
+			return
+		}
+	}
+	c.linger(o)
+}
+
+// stream sends events, with the step's injection, pause and cut in their places.
+func (c *call) stream(list []event) {
+	o := c.open()
+	s := &c.step
+	c.w.WriteHeader(c.seen.Status)
+	sent := 0
+	injected, paused := s.Inject == "", s.Pause == 0
+	for i := 0; i < len(list); i++ {
+		e := list[i]
+		if !injected && sent >= s.InjectAt {
+			injected = true
+			if err := o.send(s.Inject); err != nil {
+				c.end(err)
+				return
+			}
+		}
+		if !paused && sent >= s.PauseAt {
+			paused = true
+			if !c.wait(s.Pause) {
+				return
+			}
+		}
+		if s.CutEvents > 0 && sent >= s.CutEvents {
+			c.cut(o, s.shape.frame(e))
+			return
+		}
+		if err := o.send(s.shape.frame(e)); err != nil {
+			c.end(err)
+			return
+		}
+		c.served(e)
+		if !s.OfContent || e.kind == kindContent {
+			sent++
+		}
+		if s.shape.endless && e.kind == kindContent {
+			i--
+		}
+	}
+	c.linger(o)
+}
+
+// cut ends a stream before next, or in its middle.
+func (c *call) cut(o *wire, next string) {
+	var err error = errCut
+	if c.step.CutMid {
+		if e := o.send(next[:len(next)/2]); e != nil {
+			err = e
+		}
+	}
+	c.end(err)
+}
+
+// served counts what e brought the client.
+func (c *call) served(e event) {
+	if e.bytes == 0 {
+		return
+	}
+	c.output[e.choice] += e.bytes
+	sum := c.reasoningTokens()
+	for _, bytes := range c.output {
+		sum += textTokens(bytes)
+	}
+	c.note(func(r *Request) { r.CompletionTokens = sum })
+}
+
+// linger ends an answer that is whole.
+func (c *call) linger(o *wire) {
+	if c.wait(c.step.shape.linger) {
+		c.end(o.close())
+	}
+}
+
+// end ends the body as err and the step say.
+func (c *call) end(err error) {
+	switch {
+	case err != nil && !errors.Is(err, errCut):
+		c.note(func(r *Request) { r.Cancelled = true })
+	case c.step.Reset:
+		c.hangUp()
+	}
+}
+
+// gap is the time between two writes.
+func (c *call) gap() time.Duration { return cmp.Or(c.step.Gap, c.dep.Gap) }

@@ -1,0 +1,369 @@
+package azuresim
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// chatRequest is what the simulator reads of a request's body. Names are
+// matched exactly and unknown ones ignored.
+type chatRequest struct {
+	fields     map[string]json.RawMessage
+	messages   []message
+	stream     bool
+	usage      bool // stream_options.include_usage
+	n          int
+	limit      *int     // max_tokens
+	completion *int     // max_completion_tokens
+	heat       *float64 // temperature
+	stop       []string
+	tools      []tool
+	choice     toolChoice
+	format     responseFormat
+	effort     string
+}
+
+type message struct {
+	Role      string          `json:"role"`
+	Content   json.RawMessage `json:"content"`
+	Name      string          `json:"name"`
+	ToolCalls json.RawMessage `json:"tool_calls"`
+	text      string          // of all text parts
+	images    int
+}
+
+type tool struct {
+	Type     string `json:"type"`
+	Function struct {
+		Name       string          `json:"name"`
+		Parameters json.RawMessage `json:"parameters"`
+	} `json:"function"`
+	Custom struct {
+		Name string `json:"name"`
+	} `json:"custom"`
+}
+
+func (t tool) name() string { return t.Function.Name + t.Custom.Name }
+
+// toolChoice is none, auto, required, or the name of a tool that must be called.
+type toolChoice struct {
+	mode string
+	name string
+}
+
+func (t *toolChoice) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, &t.mode) == nil {
+		return nil
+	}
+	var named tool
+	if err := json.Unmarshal(b, &named); err != nil {
+		return err
+	}
+	t.mode, t.name = named.Type, named.name()
+	return nil
+}
+
+type responseFormat struct {
+	Type       string `json:"type"`
+	JSONSchema struct {
+		Schema json.RawMessage `json:"schema"`
+	} `json:"json_schema"`
+}
+
+// readChat decodes the body, or returns the 400 that says why not.
+func (c *call) readChat() *Step {
+	q := &chatRequest{n: 1}
+	if err := json.Unmarshal(c.raw, &q.fields); err != nil || q.fields == nil {
+		return invalid("We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly.)", "", "")
+	}
+	var options struct {
+		Usage bool `json:"include_usage"`
+	}
+	var stop any
+	for name, into := range map[string]any{
+		"messages": &q.messages, "stream": &q.stream, "stream_options": &options, "n": &q.n,
+		"max_tokens": &q.limit, "max_completion_tokens": &q.completion, "temperature": &q.heat,
+		"stop": &stop, "tools": &q.tools, "tool_choice": &q.choice, "response_format": &q.format,
+		"reasoning_effort": &q.effort,
+	} {
+		if raw, ok := q.fields[name]; ok && json.Unmarshal(raw, into) != nil {
+			return invalid("Invalid type for '"+name+"'.", name, "invalid_type")
+		}
+	}
+	q.usage = options.Usage
+	switch stop := stop.(type) {
+	case string:
+		q.stop = []string{stop}
+	case []any:
+		for _, s := range stop {
+			if text, ok := s.(string); ok {
+				q.stop = append(q.stop, text)
+			}
+		}
+	}
+	for i := range q.messages {
+		q.messages[i].read()
+	}
+	c.chat = q
+	return nil
+}
+
+// read finds the text and the images of the content.
+func (m *message) read() {
+	var parts []struct {
+		Type    string `json:"type"`
+		Text    string `json:"text"`
+		Refusal string `json:"refusal"`
+	}
+	if json.Unmarshal(m.Content, &m.text) == nil || json.Unmarshal(m.Content, &parts) != nil {
+		return
+	}
+	var texts []string
+	for _, p := range parts {
+		switch p.Type {
+		case "text", "refusal":
+			texts = append(texts, p.Text+p.Refusal)
+		case "image_url":
+			m.images++
+		}
+	}
+	m.text = strings.Join(texts, "\n")
+}
+
+// has reports whether the request sets name to anything but null.
+func (q *chatRequest) has(name string) bool {
+	raw, ok := q.fields[name]
+	return ok && string(raw) != "null"
+}
+
+// float returns the number called name, or its default where it is absent.
+func (q *chatRequest) float(name string, otherwise float64) float64 {
+	var v *float64
+	if json.Unmarshal(q.fields[name], &v) != nil || v == nil {
+		return otherwise
+	}
+	return *v
+}
+
+// lastUser returns the text of the last user message.
+func (q *chatRequest) lastUser() string {
+	for i := len(q.messages) - 1; i >= 0; i-- {
+		if q.messages[i].Role == "user" {
+			return strings.TrimSpace(q.messages[i].text)
+		}
+	}
+	return ""
+}
+
+// last returns the last message.
+func (q *chatRequest) last() message {
+	if len(q.messages) == 0 {
+		return message{}
+	}
+	return q.messages[len(q.messages)-1]
+}
+
+// maxTokens is what the request allows for one choice, 0 where it does not say.
+func (q *chatRequest) maxTokens() int {
+	switch {
+	case q.completion != nil:
+		return *q.completion
+	case q.limit != nil:
+		return *q.limit
+	default:
+		return 0
+	}
+}
+
+// temperature is 1 where the request does not say.
+func (q *chatRequest) temperature() float64 {
+	if q.heat == nil {
+		return 1
+	}
+	return *q.heat
+}
+
+func textTokens(bytes int) int { return (bytes + 3) / 4 }
+
+// messageTokens and toolTokens are the two parts of a prompt.
+func (q *chatRequest) messageTokens() int {
+	sum := 3
+	for _, m := range q.messages {
+		sum += 3 + textTokens(len(m.text)) + textTokens(len(m.Name)) + textTokens(len(m.ToolCalls)) + 85*m.images
+	}
+	return sum + textTokens(len(q.format.JSONSchema.Schema))
+}
+
+func (q *chatRequest) toolTokens() int { return textTokens(len(q.fields["tools"])) }
+
+func (q *chatRequest) promptTokens() int { return q.messageTokens() + q.toolTokens() }
+
+// reasoningTokens is what a reasoning model spends before it answers.
+func (c *call) reasoningTokens() int {
+	if !c.dep.Reasoning {
+		return 0
+	}
+	switch c.chat.effort {
+	case "none", "minimal":
+		return 0
+	case "low":
+		return 32
+	case "", "medium":
+		return 64
+	default:
+		return 128
+	}
+}
+
+// checkWindow refuses what does not fit the model.
+func (c *call) checkWindow() *Step {
+	q, d := c.chat, c.dep
+	asked := q.maxTokens()
+	param := "max_tokens"
+	if q.completion != nil {
+		param = "max_completion_tokens"
+	}
+	switch {
+	case d.MaxOutput > 0 && asked > d.MaxOutput:
+		return tooLarge(param, asked, d.MaxOutput)
+	case d.ContextWindow > 0 && d.Reasoning && q.promptTokens() > d.ContextWindow:
+		return inputLimit(d.ContextWindow, q.promptTokens())
+	case d.ContextWindow > 0 && q.promptTokens()+asked > d.ContextWindow:
+		return contextLength(d.ContextWindow, q.messageTokens(), q.toolTokens(), asked)
+	case asked > 0 && asked <= c.reasoningTokens():
+		return reasoningExhausted()
+	default:
+		return nil
+	}
+}
+
+// checkChat refuses what no model takes.
+func (c *call) checkChat() *Step {
+	q := c.chat
+	switch {
+	case !q.has("messages"):
+		return invalid("Missing required parameter: 'messages'.", "messages", "missing_required_parameter")
+	case len(q.messages) == 0:
+		return invalid("Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.", "messages", "empty_array")
+	case q.temperature() > 2 || q.float("top_p", 1) > 1:
+		return aboveMaximum(q)
+	case q.temperature() < 0:
+		return invalid("Invalid 'temperature': decimal below minimum value. Expected a value >= 0, but got "+number(q.temperature())+" instead.", "temperature", "decimal_below_min_value")
+	case q.n < 1:
+		return belowMinimum("n", 1, q.n)
+	case q.n > 128:
+		return invalid("Invalid 'n': integer above maximum value. Expected a value <= 128.", "n", "integer_above_max_value")
+	case q.limit != nil && *q.limit < 1:
+		return belowMinimum("max_tokens", 1, *q.limit)
+	case q.completion != nil && *q.completion < 1:
+		return belowMinimum("max_completion_tokens", 1, *q.completion)
+	case q.has("stream_options") && !q.stream:
+		return invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options", "")
+	default:
+		return c.checkMessages()
+	}
+}
+
+func aboveMaximum(q *chatRequest) *Step {
+	name, limit := "temperature", 2.0
+	if q.temperature() <= 2 {
+		name, limit = "top_p", 1
+	}
+	return invalid("Invalid '"+name+"': decimal above maximum value. Expected a value <= "+number(limit)+", but got "+
+		number(q.float(name, 1))+" instead.", name, "decimal_above_max_value")
+}
+
+func belowMinimum(name string, limit, got int) *Step {
+	return invalid("Invalid '"+name+"': integer below minimum value. Expected a value >= "+number(float64(limit))+", but got "+
+		number(float64(got))+" instead.", name, "integer_below_min_value")
+}
+
+// checkMessages refuses unknown roles, tool results without a call, and special
+// tokens in any text.
+func (c *call) checkMessages() *Step {
+	called := false
+	for i, m := range c.chat.messages {
+		role := fmt.Sprintf("messages[%d].role", i)
+		switch m.Role {
+		case "assistant":
+			called = len(m.ToolCalls) > 2
+		case "tool":
+			if !called {
+				return invalid("Invalid parameter: messages with role 'tool' must be a response to a preceding message with 'tool_calls'.", role, "")
+			}
+		case "system", "developer", "user", "function":
+			called = false
+		default:
+			return invalid("Invalid value: '"+m.Role+"'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and 'developer'.", role, "invalid_value")
+		}
+		for _, special := range specials() {
+			if strings.Contains(m.text, special) {
+				return specialTokens()
+			}
+		}
+	}
+	return nil
+}
+
+func specials() []string {
+	return []string{
+		"<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endoftext|>", "<|endofprompt|>",
+		"<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|startoftext|>", "<|return|>",
+		"<|constrain|>", "<|channel|>", "<|start|>", "<|end|>", "<|message|>", "<|call|>",
+	}
+}
+
+// checkParameters refuses what this deployment or this api-version does not
+// know.
+func (c *call) checkParameters() *Step {
+	q := c.chat
+	switch {
+	case q.has("stream_options") && c.dep.NoStreamOptions:
+		return invalid("Unrecognized request argument supplied: stream_options", "", "")
+	case q.format.Type == "json_schema" && c.route.before("2024-08-01"):
+		return onlyFrom("response_format value as json_schema", "2024-08-01-preview")
+	case q.choice.mode == "required" && c.route.before("2024-06-01"):
+		return onlyFrom("tool_choice value as required", "2024-06-01")
+	case c.dep.Reasoning && c.route.before("2024-12-01"):
+		return onlyFrom("Model "+c.dep.Model, "2024-12-01-preview")
+	}
+	for _, name := range []string{"stream_options", "max_completion_tokens", "parallel_tool_calls"} {
+		if q.has(name) && c.route.before("2024-09-01") {
+			return onlyFrom(name, "2024-09-01-preview")
+		}
+	}
+	if !c.dep.Reasoning {
+		return nil
+	}
+	for _, name := range []string{"max_tokens", "logprobs", "top_logprobs", "logit_bias", "stop"} {
+		if q.has(name) && string(q.fields[name]) != "false" {
+			return unsupportedParameter(name)
+		}
+	}
+	for _, name := range []string{"temperature", "top_p", "frequency_penalty", "presence_penalty"} {
+		if v := q.float(name, fixedValue(name)); v != fixedValue(name) {
+			return unsupportedValue(name, v)
+		}
+	}
+	return nil
+}
+
+// askedFault applies the faults that the request itself asks for.
+func (c *call) askedFault() *Step {
+	for _, asked := range c.r.Header.Values("x-azuresim-fault") {
+		c.strike(asked, "")
+	}
+	if text := c.chat.lastUser(); strings.HasPrefix(text, "!") {
+		word, argument, _ := strings.Cut(text[1:], " ")
+		c.strike(word, strings.TrimSpace(argument))
+	}
+	if !c.step.whole() {
+		return nil
+	}
+	c.admit() // A request that fails counts all the same.
+	answer := c.step
+	answer.Delay = 0 // serve adds it again.
+	c.step = Step{Delay: c.step.Delay}
+	return &answer
+}

@@ -1,0 +1,158 @@
+package azuresim
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// family is one of the surfaces a resource serves.
+type family int
+
+const (
+	familyNone    family = iota
+	familyClassic        // /openai/deployments/{d}/…?api-version=
+	familyV1             // /openai/v1/…
+	familyOpenAI         // /v1/…, as OpenAI itself and its imitators serve it
+)
+
+// route is what a request's path says.
+type route struct {
+	family     family
+	deployment string
+	models     bool   // the listing
+	model      string // one model of the listing
+	version    string
+}
+
+func parseRoute(r *http.Request, body []byte) route {
+	rt := route{version: r.URL.Query().Get("api-version")}
+	path := r.URL.EscapedPath()
+	if rest, ok := strings.CutPrefix(path, "/openai/deployments/"); ok && r.Method == http.MethodPost {
+		name, operation, _ := strings.Cut(rest, "/")
+		name, err := url.PathUnescape(name)
+		if err == nil && operation == "chat/completions" {
+			rt.family, rt.deployment = familyClassic, name
+		}
+		return rt
+	}
+	prefix := map[family]string{familyV1: "/openai/v1", familyClassic: "/openai", familyOpenAI: "/v1"}
+	for _, f := range []family{familyV1, familyClassic, familyOpenAI} {
+		rest, ok := strings.CutPrefix(path, prefix[f])
+		switch {
+		case !ok:
+		case r.Method == http.MethodGet && (rest == "/models" || strings.HasPrefix(rest, "/models/")):
+			rt.family, rt.models = f, true
+			rt.model = strings.Trim(strings.TrimPrefix(rest, "/models"), "/")
+			return rt
+		case r.Method == http.MethodPost && rest == "/chat/completions" && f != familyClassic:
+			rt.family, rt.deployment = f, modelOf(body)
+			return rt
+		}
+	}
+	return rt
+}
+
+func modelOf(body []byte) string {
+	var fields map[string]json.RawMessage
+	var model string
+	if json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields["model"], &model) != nil {
+		return ""
+	}
+	return model
+}
+
+func (c *call) checkKey() *Step {
+	key, token := c.srv.cfg.Key, c.srv.cfg.Token
+	if key == "" && token == "" {
+		return nil
+	}
+	sent := c.r.Header.Get("api-key")
+	scheme, bearer, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		bearer = ""
+	}
+	bearer = strings.TrimSpace(bearer)
+	switch {
+	case key != "" && (sent == key || bearer == key), token != "" && bearer == token:
+		return nil
+	case c.route.family == familyOpenAI:
+		return openAIKeyRefused(sent + bearer)
+	case token != "" && sent == "":
+		return entraRefused()
+	default:
+		return keyRefused()
+	}
+}
+
+func (c *call) checkRoute() *Step {
+	if c.route.family == familyNone {
+		return notFound()
+	}
+	return nil
+}
+
+// checkVersion wants a dated api-version on the classic surface, and none or v1
+// or preview on the v1 surface.
+func (c *call) checkVersion() *Step {
+	v := c.route.version
+	switch c.route.family {
+	case familyClassic:
+		if !regexp.MustCompile(`^20\d\d-\d\d-\d\d(-preview)?$`).MatchString(v) {
+			return notFound()
+		}
+	case familyV1:
+		if v != "" && v != "v1" && v != "preview" {
+			return badRequest("API version not supported")
+		}
+	default:
+	}
+	return nil
+}
+
+// before reports whether the request's version is older than date.
+func (rt route) before(date string) bool {
+	return rt.family == familyClassic && len(rt.version) >= len(date) && rt.version[:len(date)] < date
+}
+
+func (c *call) checkDeployment() *Step {
+	switch {
+	case c.route.models || c.known:
+		return nil
+	case c.route.family == familyOpenAI:
+		return modelNotFound(c.route.deployment)
+	default:
+		return deploymentNotFound()
+	}
+}
+
+func (c *call) listModels() *Step {
+	if !c.route.models {
+		return nil
+	}
+	data := []any{}
+	for _, m := range c.srv.models() {
+		item := object{"id": m, "object": "model", "created": 1730000000, "owned_by": "azure"}
+		if c.route.family == familyClassic {
+			item = object{
+				"id": m, "object": "model", "status": "succeeded",
+				"created_at": 1730000000, "updated_at": 1730000000,
+				"capabilities": object{
+					"fine_tune": false, "inference": true, "completion": false,
+					"chat_completion": true, "embeddings": false,
+				},
+				"lifecycle_status": "generally-available", "deprecation": object{"inference": 1893456000},
+			}
+		}
+		if m == c.route.model {
+			return answer(http.StatusOK, item)
+		}
+		data = append(data, item)
+	}
+	if c.route.model != "" {
+		return modelNotFound(c.route.model)
+	}
+	return answer(http.StatusOK, object{"object": "list", "data": data})
+}
