@@ -34,10 +34,14 @@ type Answer struct {
 // maxHead is how much of a stream may be held back before its commit point.
 const maxHead = 64 << 10
 
+// heldCost is what holding back an event takes besides its data.
+const heldCost = 256
+
 // Ahead reads on to the stream's commit point: its first event that bears
-// content, or is an error, or is the end, or the last that may be held back. The
-// channel is closed when it is there. Until then no other method may be called
-// but Next, which waits, and then returns again what was read.
+// content, or is an error, or is the end, or the last that may be held back.
+// Comments on the way are left out. The channel is closed when it is there. Until
+// then no other method may be called but Next, which waits, and then returns
+// again what was read.
 func (s *Stream) Ahead() <-chan struct{} {
 	ready := make(chan struct{})
 	s.ahead = ready
@@ -49,11 +53,14 @@ func (s *Stream) Ahead() <-chan struct{} {
 				s.heldErr = err
 				return
 			}
+			if e.Comment {
+				continue
+			}
 			e.Data = bytes.Clone(e.Data)
-			size += len(e.Data)
+			size += len(e.Data) + heldCost
 			if root, err := ParseValue(e.Data); err == nil {
 				e.Root = root
-				e.Err = failure(root)
+				e.Err = failure(e.Name, root)
 			}
 			s.held = append(s.held, e)
 			if e.Content || e.Done || e.Err.Kind() != Missing {

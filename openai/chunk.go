@@ -87,7 +87,7 @@ func (e *Event) read() error {
 		return err
 	}
 	e.Root = root
-	if e.Err = failure(root); e.Err.Kind() != Missing {
+	if e.Err = failure(e.Name, root); e.Err.Kind() != Missing {
 		return nil
 	}
 	for _, c := range root.Get("choices").Elements() {
@@ -98,10 +98,14 @@ func (e *Event) read() error {
 	return nil
 }
 
-// failure returns a chunk's error, the zero Value where it has none.
-func failure(root Value) Value {
+// failure returns an event's error, the zero Value where it has none. One whose
+// name is error is one as a whole.
+func failure(name string, root Value) Value {
 	if e := root.Get("error"); e.Kind() == Object || e.Kind() == String {
 		return e
+	}
+	if name == "error" {
+		return root
 	}
 	return Value{}
 }

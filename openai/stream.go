@@ -79,8 +79,8 @@ func (s *Stream) read() (Event, error) {
 }
 
 // Ended reports whether nothing can follow that a client must see: [DONE] or an
-// error event has been read.
-func (s *Stream) Ended() bool { return s.done || s.failed }
+// error event has been read, and nothing is held back.
+func (s *Stream) Ended() bool { return len(s.held) == 0 && (s.done || s.failed) }
 
 // Finished reports whether a choice has ended, and so whether a clean end of the
 // bytes would be the answer's own.
