@@ -1,0 +1,46 @@
+package tokens_test
+
+import (
+	"encoding/json"
+	"sync"
+	"testing"
+
+	"weir/tokens"
+)
+
+// shared returns the encodings that all tests count with.
+func shared(t testing.TB) *tokens.Encodings {
+	t.Helper()
+	return encodings()
+}
+
+var encodings = sync.OnceValue(func() *tokens.Encodings { return new(tokens.Encodings) })
+
+// TestGoldenCounts compares with the counts that OpenAI's own tiktoken 0.14 for
+// Python made of the texts in testdata/golden.jsonl: a text and its count in each
+// of the four encodings a line.
+func TestGoldenCounts(t *testing.T) {
+	t.Parallel()
+	for i, name := range []string{tokens.CL100K, tokens.O200K, tokens.P50K, tokens.R50K} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := shared(t).Counter(tokens.Model{Encoding: name})
+			n := 0
+			lines(t, "golden.jsonl", func(line []byte) {
+				var text string
+				var counts [4]int
+				row := []any{&text, &counts[0], &counts[1], &counts[2], &counts[3]}
+				if err := json.Unmarshal(line, &row); err != nil {
+					t.Fatal(err)
+				}
+				n++
+				if got := c.Text([]byte(text)); got != counts[i] {
+					t.Errorf("Text(%.80q) = %d, want %d", text, got, counts[i])
+				}
+			})
+			if n < 700 {
+				t.Errorf("there are %d texts, want at least 700", n)
+			}
+		})
+	}
+}
