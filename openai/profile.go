@@ -118,7 +118,7 @@ func (w *Rewriter) plain(root Value) (edits []Edit, keep bool) {
 		if k == Object || ends(c) {
 			empty = false
 		}
-		if k != Object {
+		if k != Object && c.Kind() == Object {
 			edits = append(edits, c.Set("delta", "{}"))
 		}
 	}
