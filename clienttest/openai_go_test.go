@@ -321,23 +321,27 @@ func goCuredStream(t *testing.T, c goClient) {
 }
 
 func goCutStream(t *testing.T, c goClient) {
-	whole, err := read(c.stream(t.Context(), ask("!cut-stream")))
-	e, ok := errors.AsType[*ssestream.StreamError](err)
-	if !ok || !strings.Contains(e.Message, "upstream_stream_interrupted") {
-		t.Errorf("read %+v, then %v", whole.Choices, err)
-	}
+	demandStreamError(t, c, "!cut-stream", "upstream_stream_interrupted")
 }
 
 func goErrorEvent(t *testing.T, c goClient) {
-	if whole, err := read(c.stream(t.Context(), ask("!error-event"))); err == nil {
-		t.Errorf("no error after %+v", whole.Choices)
+	demandStreamError(t, c, "!error-event", "server_error")
+}
+
+// demandStreamError demands that the stream ends in an error event that says want.
+func demandStreamError(t *testing.T, c goClient, prompt, want string) {
+	t.Helper()
+	whole, err := read(c.stream(t.Context(), ask(prompt)))
+	e, ok := errors.AsType[*ssestream.StreamError](err)
+	if !ok || !strings.Contains(e.Message, want) {
+		t.Errorf("read %+v, then %v", whole.Choices, err)
 	}
 }
 
 func goCancelledStream(t *testing.T, c goClient) {
 	ctx, leave := context.WithTimeout(t.Context(), time.Minute)
 	defer leave()
-	stream := c.stream(ctx, ask(slowPrompt(c.name)))
+	stream := c.stream(ctx, ask(endlessPrompt(c.name)))
 	for stream.Next() {
 		if chunk := stream.Current(); len(chunk.Choices) > 0 && chunk.Choices[0].Delta.Content != "" {
 			break

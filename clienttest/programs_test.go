@@ -119,7 +119,7 @@ func demandAll(t *testing.T, client string, got []result) {
 // client left, and fails unless the gateway cancelled it.
 func waitCancelled(t *testing.T, g *gateway, client string) {
 	t.Helper()
-	prompt := []byte(slowPrompt(client) + `"`)
+	prompt := []byte(endlessPrompt(client) + `"`)
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	timeout := time.After(time.Minute)
@@ -140,5 +140,5 @@ func waitCancelled(t *testing.T, g *gateway, client string) {
 	}
 }
 
-// slowPrompt asks Azure for a stream that only a cancellation ends in time.
-func slowPrompt(client string) string { return "!slow-stream " + client }
+// endlessPrompt asks Azure for a stream that ends only if it is cancelled.
+func endlessPrompt(client string) string { return "!infinite " + client }

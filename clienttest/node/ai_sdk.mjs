@@ -153,16 +153,20 @@ const cases = {
   },
 
   async "cut stream"({ open }) {
-    await rejects(read(stream({ model: open(), prompt: "!cut-stream" })), {});
+    await rejects(read(stream({ model: open(), prompt: "!cut-stream" })), {
+      code: "upstream_stream_interrupted",
+    });
   },
 
   async "error event"({ open }) {
-    await rejects(read(stream({ model: open(), prompt: "!error-event" })), {});
+    await rejects(read(stream({ model: open(), prompt: "!error-event" })), {
+      type: "server_error",
+    });
   },
 
   async "cancelled stream"({ name, open }) {
     const abort = new AbortController();
-    const prompt = `!slow-stream ${name}`;
+    const prompt = `!infinite ${name}`;
     const result = stream({ model: open(), prompt, abortSignal: abort.signal });
     for await (const part of result.fullStream) {
       if (part.type === "text-delta") abort.abort();

@@ -129,14 +129,14 @@ async def cut_stream(client):
 
 
 async def error_event(client):
-    with raises(openai.APIError):
+    with raises(openai.APIError, type="server_error"):
         async for _ in client.open().astream("!error-event"):
             pass
 
 
 async def cancelled_stream(client):
     model = client.open()
-    chunks = model.astream(f"!slow-stream {client.name}")
+    chunks = model.astream(f"!infinite {client.name}")
     async for chunk in chunks:
         if chunk.content:
             break

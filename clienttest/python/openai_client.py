@@ -247,13 +247,13 @@ async def cut_stream(client):
 
 
 async def error_event(client):
-    with raises(openai.APIError):
+    with raises(openai.APIError, type="server_error"):
         await read(await client.create("!error-event", stream=True))
 
 
 async def cancelled_stream(client):
     opened = client.open()
-    asked = await client.ask(opened, f"!slow-stream {client.name}", stream=True)
+    asked = await client.ask(opened, f"!infinite {client.name}", stream=True)
     async for chunk in each(asked):
         if chunk.choices and chunk.choices[0].delta and chunk.choices[0].delta.content:
             break
