@@ -28,7 +28,7 @@ type message struct{ Role, Content string }
 func TestArticleConversationLoop(t *testing.T) {
 	t.Parallel()
 	requireInstalled(t)
-	g := start(t)
+	g := start(t, setting{})
 	converse(t, g, "article_loop.py", 1)
 
 	requests := g.azure.Requests()
@@ -44,7 +44,7 @@ func TestArticleConversationLoop(t *testing.T) {
 func TestArticleManagedConversation(t *testing.T) {
 	t.Parallel()
 	requireInstalled(t)
-	g := start(t)
+	g := start(t, setting{})
 	converse(t, g, "article_managed.py", 40)
 
 	requests := g.azure.Requests()

@@ -27,11 +27,15 @@ const (
 	azureKey      = "key-of-the-resource"
 )
 
-// configuration is a file as a user would write it. Each client has a team of
-// its own that may send one request a second.
+// configuration is a file as a user would write it.
 const configuration = `
 version: 1
-server: { listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0" }
+server:
+  listen: "127.0.0.1:0"
+  admin_listen: "127.0.0.1:0"
+{{- if .Certificate}}
+  tls: { cert_file: "{{.Certificate}}", key_file: "{{.Certificate}}" }
+{{- end}}
 backends:
   azure:
     endpoint: ${AZURE_ENDPOINT}
@@ -103,10 +107,15 @@ func (l *transcript) String() string {
 	return l.buf.String()
 }
 
-// start runs the gateway, with a team of its own for each of the clients that
-// are to meet a limit, until the test ends. It must then stop in good order and
-// have logged neither a key nor a prompt.
-func start(t *testing.T, clients ...string) *gateway {
+// setting is what the gateways of two tests may differ in.
+type setting struct {
+	Clients     []string // each gets a team that may send one request a second
+	Certificate string   // a file with certificate and key; "" for plain HTTP
+}
+
+// start runs the gateway until the test ends. It must then stop in good order
+// and have logged neither a key nor a prompt.
+func start(t *testing.T, set setting) *gateway {
 	t.Helper()
 	weir, err := binary()
 	if err != nil {
@@ -122,7 +131,7 @@ func start(t *testing.T, clients ...string) *gateway {
 	server := httptest.NewServer(azure)
 	t.Cleanup(server.Close)
 
-	cmd := exec.Command(weir, "serve", "-c", writeConfiguration(t, clients))
+	cmd := exec.Command(weir, "serve", "-c", writeConfiguration(t, set))
 	cmd.Env = []string{"AZURE_ENDPOINT=" + server.URL, "AZURE_KEY=" + azureKey, "HOME=" + t.TempDir()}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -150,7 +159,8 @@ func start(t *testing.T, clients ...string) *gateway {
 	return g
 }
 
-func writeConfiguration(t *testing.T, clients []string) string {
+// writeConfiguration returns the path of the configuration.
+func writeConfiguration(t *testing.T, set setting) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weir.yaml")
 	file, err := os.Create(path)
@@ -158,9 +168,10 @@ func writeConfiguration(t *testing.T, clients []string) string {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	err = template.Must(template.New("").Parse(configuration)).Execute(file, map[string]any{
-		"Team": teamKey, "Limited": limitedPrefix, "Clients": clients,
-	})
+	err = template.Must(template.New("").Parse(configuration)).Execute(file, struct {
+		setting
+		Team, Limited string
+	}{set, teamKey, limitedPrefix})
 	if err != nil {
 		t.Fatal(err)
 	}

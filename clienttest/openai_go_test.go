@@ -49,7 +49,7 @@ func ask(prompt string) openai.ChatCompletionNewParams {
 
 func TestOpenAIGo(t *testing.T) {
 	t.Parallel()
-	g := start(t, "openai-go", "openai-go-azure")
+	g := start(t, setting{Clients: []string{"openai-go", "openai-go-azure"}})
 	plain := func(key string, more ...option.RequestOption) openai.Client {
 		return openai.NewClient(append([]option.RequestOption{
 			option.WithBaseURL(g.url + "/v1"), option.WithAPIKey(key),

@@ -44,7 +44,7 @@ func TestClients(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			requireInstalled(t)
-			g := start(t, tt.clients...)
+			g := start(t, setting{Clients: tt.clients})
 			got := report(t, g, tt.command)
 			for _, line := range got {
 				t.Run(line.Case, func(t *testing.T) {
