@@ -85,8 +85,9 @@ func cover(w, h, most float64) int {
 		return int(n)
 	}
 	scale := math.Sqrt(patch * patch * most / (w * h))
-	across, down := w*scale/patch, h*scale/patch
-	scale *= min(math.Floor(across)/across, math.Floor(down)/down)
+	if across, down := w*scale/patch, h*scale/patch; min(across, down) >= 1 {
+		scale *= min(math.Floor(across)/across, math.Floor(down)/down)
+	}
 	return int(min(most, float64(max(1, ceil(w*scale/patch))*max(1, ceil(h*scale/patch)))))
 }
 

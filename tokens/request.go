@@ -38,7 +38,7 @@ func (w *walk) tools(root openai.Value) int {
 	for _, f := range root.Get("functions").Elements() {
 		functions = append(functions, f)
 	}
-	s := schemas{out: w.scratch[:0]}
+	s := schemas{out: w.scratch[:0], room: len(root.Get("tools").Raw()) + len(root.Get("functions").Raw())}
 	s.namespace(functions)
 	w.scratch = s.out
 	n += w.bytes(s.out) + namespaceFrame

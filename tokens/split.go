@@ -9,7 +9,7 @@ import (
 // a piece costs the square of its length and memory grows with the window.
 const (
 	maxRun    = 512      // bytes of text that may be one piece
-	window    = 8 << 10  // a text is counted in windows of about so many bytes
+	window    = 4 << 10  // a text is counted in windows of about so many bytes
 	maxWindow = 32 << 10 // and of at most so many
 )
 

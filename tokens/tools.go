@@ -11,15 +11,15 @@ import (
 // with every recorded usage of the tests.
 
 const (
-	maxNesting   = 8   // how deep references to definitions are followed
-	maxFollowed  = 256 // how many are followed in one request
+	maxNesting   = 8  // how deep references to definitions are followed
+	maxIndent    = 16 // spaces before a member; more of them are one token too
 	nestedIndent = 2
 )
 
 // schemas writes declarations.
 type schemas struct {
-	out      []byte
-	followed int
+	out  []byte
+	room int // references are followed while out is shorter, so that few cannot make much
 
 	// undescribed is how many functions have parameters and no description of
 	// any of them. Each costs a token less in the newer encodings than the text.
@@ -73,7 +73,7 @@ func (s *schemas) comment(description openai.Value, indent int) bool {
 }
 
 func (s *schemas) indent(n int) {
-	for range n {
+	for range min(n, maxIndent) {
 		s.out = append(s.out, ' ')
 	}
 }
@@ -198,10 +198,9 @@ func (w writer) reference(ref openai.Value, indent, depth int) {
 	for _, step := range steps[1:] {
 		at = at.Get(string(step))
 	}
-	if len(steps) < 2 || at.Kind() != openai.Object || depth >= maxNesting || w.followed >= maxFollowed {
+	if len(steps) < 2 || at.Kind() != openai.Object || depth >= maxNesting || len(w.out) >= w.room {
 		w.out = append(w.out, steps[len(steps)-1]...)
 		return
 	}
-	w.followed++
 	w.kind(at, indent, depth+1)
 }
