@@ -316,7 +316,7 @@ func (a *attempt) late(ready <-chan struct{}) bool {
 
 // end lets go of a stream that was relayed, or given up.
 func (a *attempt) end(err error) {
-	if cut := new(openai.CutError); errors.As(err, &cut) {
+	if _, cut := errors.AsType[*openai.CutError](err); cut {
 		a.member.breaker.blame()
 	}
 	if err != nil {

@@ -4,7 +4,10 @@
 // not block and must not keep the record or change it.
 package usage
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Outcome says how a request ended, in the words of metrics and logs.
 type Outcome string
@@ -78,7 +81,8 @@ type Attempt struct {
 	Duration    time.Duration
 }
 
-// Sink takes the record of every request, once, after its last byte.
+// Sink takes the record of every request, once, after its last byte. The context
+// is not done, even if its request's is.
 type Sink interface {
-	Take(r *Record)
+	Take(ctx context.Context, r *Record)
 }

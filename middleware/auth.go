@@ -1,0 +1,91 @@
+package middleware
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"weir/openai"
+	"weir/usage"
+)
+
+// Caller is whom a key belongs to.
+type Caller struct {
+	Team    string
+	Key     string    // the key's name
+	Expires time.Time // zero: never
+}
+
+// Keys are the callers by the SHA-256 of their keys. It must not be changed once
+// in use.
+type Keys map[[sha256.Size]byte]Caller
+
+// Auth finds out who calls, from either header that clients use, and notes it in
+// the record. A key that is unknown, or expired, is refused in the same words.
+// Where open is not nil, a request needs no key, and every one is open's.
+func Auth(keys Keys, open *Caller) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := usage.From(c.Request().Context())
+			caller, err := keys.find(c.Request().Header)
+			if err != nil {
+				if open == nil {
+					return err
+				}
+				caller = *open
+			}
+			r.Team, r.Key = caller.Team, caller.Key
+			return next(c)
+		}
+	}
+}
+
+// find returns the caller that a request's header names. Two keys must be of one
+// team; one that nobody has counts for nothing beside one that somebody has.
+func (k Keys) find(h http.Header) (Caller, error) {
+	given := credentials(h)
+	if len(given) == 0 {
+		return Caller{}, unauthorized("No API key was sent. Send it as Authorization: Bearer KEY, or as api-key: KEY.")
+	}
+	var found *Caller
+	for _, key := range given {
+		caller, ok := k[sha256.Sum256([]byte(key))]
+		if !ok || !caller.Expires.IsZero() && !time.Now().Before(caller.Expires) {
+			continue
+		}
+		if found != nil && found.Team != caller.Team {
+			return Caller{}, unauthorized("Authorization and api-key hold keys of different teams. Send one of them.")
+		}
+		if found == nil {
+			found = &caller
+		}
+	}
+	if found == nil {
+		return Caller{}, unauthorized("The API key is not one of this gateway's. Send a key that was made for it, not an Azure or OpenAI key.")
+	}
+	return *found, nil
+}
+
+// credentials returns the keys that a request brings.
+func credentials(h http.Header) []string {
+	var keys []string
+	scheme, token, _ := strings.Cut(strings.TrimSpace(h.Get("Authorization")), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		keys = append(keys, token)
+	}
+	keys = append(keys, h.Get("Api-Key"), h.Get("Ocp-Apim-Subscription-Key"))
+	given := keys[:0]
+	for _, key := range keys {
+		if key = strings.TrimSpace(key); key != "" {
+			given = append(given, key)
+		}
+	}
+	return given
+}
+
+func unauthorized(message string) error {
+	return &openai.Error{Status: http.StatusUnauthorized, Code: openai.CodeInvalidAPIKey, Message: message}
+}

@@ -1,0 +1,138 @@
+// Package middleware holds what is true of every request, whatever it asks for:
+// that it has a record, a caller, and a gateway that takes new ones.
+//
+// Nothing in this package reads a body or writes an answer. A refusal is an
+// *openai.Error that is handed up to the one place that writes errors.
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"weir/openai"
+	"weir/usage"
+)
+
+// maxRequestID is the longest request id that is taken from a client.
+const maxRequestID = 128
+
+// Record begins the record of each request, writes the errors of what follows,
+// and hands the record to the sinks once the last byte is out, on every path.
+// NewID returns an id for a request that brings none.
+func Record(newID func() string, sinks ...usage.Sink) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			req := c.Request()
+			r := &usage.Record{
+				Start: time.Now(), Method: req.Method, Client: c.RealIP(), UserAgent: clip(req.UserAgent()),
+				RequestID: requestID(req.Header.Get("X-Request-Id"), newID),
+			}
+			r.Retry, _ = strconv.Atoi(req.Header.Get("X-Stainless-Retry-Count"))
+			c.SetRequest(req.WithContext(usage.With(req.Context(), r)))
+			h := c.Response().Header()
+			h.Set("X-Request-Id", r.RequestID)
+			if id := req.Header.Get("X-Ms-Client-Request-Id"); id != "" {
+				h.Set("X-Ms-Client-Request-Id", requestID(id, newID))
+			}
+			if len(req.TransferEncoding) > 0 {
+				// Whoever frames a body so may have framed two requests.
+				h.Set("Connection", "close")
+			}
+			defer func() {
+				r.Route = c.Path()
+				r.Duration = time.Since(r.Start)
+				ctx := context.WithoutCancel(c.Request().Context())
+				for _, s := range sinks {
+					s.Take(ctx, r)
+				}
+			}()
+			if err := next(c); err != nil {
+				c.Error(err)
+			}
+			return nil
+		}
+	}
+}
+
+// requestID returns the client's id where it is fit to be shown, or a new one.
+func requestID(given string, newID func() string) string {
+	if given == "" || len(given) > maxRequestID || strings.ContainsFunc(given, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return newID()
+	}
+	return given
+}
+
+// clip keeps a header of the client's small enough to be logged.
+func clip(s string) string {
+	const most = 256
+	return strings.ToValidUTF8(s[:min(len(s), most)], "")
+}
+
+// Recover turns a panic into an error that says nothing of it, and logs it. The
+// panic that aborts a connection passes.
+func Recover(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) (err error) {
+			defer func() {
+				v := recover()
+				if v == nil {
+					return
+				}
+				if e, ok := v.(error); ok && errors.Is(e, http.ErrAbortHandler) {
+					panic(v)
+				}
+				log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+				if c.Response().Committed {
+					panic(http.ErrAbortHandler)
+				}
+				err = &openai.Error{Status: http.StatusInternalServerError, Code: openai.CodeInternal, Message: "The gateway failed to handle the request."}
+			}()
+			return next(c)
+		}
+	}
+}
+
+// Drain refuses requests while draining reports true.
+func Drain(draining func() bool) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if !draining() {
+				return next(c)
+			}
+			c.Response().Header().Set("Connection", "close")
+			return &openai.Error{
+				Status: http.StatusServiceUnavailable, Code: openai.CodeShuttingDown, RetryAfter: time.Millisecond,
+				Message: "This gateway is shutting down. Send the request again: another one will take it.",
+			}
+		}
+	}
+}
+
+// CleanPath makes of every path one that a route can match: without a trailing
+// slash, and with single slashes. Nobody is redirected: a client may not follow.
+func CleanPath(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		u := c.Request().URL
+		u.Path, u.RawPath = clean(u.Path), clean(u.RawPath)
+		return next(c)
+	}
+}
+
+func clean(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	if len(path) > 1 {
+		path = strings.TrimSuffix(path, "/")
+	}
+	return path
+}

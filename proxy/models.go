@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"weir/openai"
+	"weir/usage"
+)
+
+// listed is a model in OpenAI's listing, and in Azure's v1.
+type listed struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"`
+}
+
+// capable is a model in Azure's classic listing.
+type capable struct {
+	ID              string          `json:"id"`
+	Object          string          `json:"object"`
+	Status          string          `json:"status"`
+	CreatedAt       int64           `json:"created_at"`
+	UpdatedAt       int64           `json:"updated_at"`
+	Capabilities    map[string]bool `json:"capabilities"`
+	LifecycleStatus string          `json:"lifecycle_status"`
+	Deprecation     map[string]any  `json:"deprecation"`
+}
+
+// deployed is a deployment in Azure's classic listing.
+type deployed struct {
+	ID            string            `json:"id"`
+	Object        string            `json:"object"`
+	Model         string            `json:"model"`
+	Owner         string            `json:"owner"`
+	Status        string            `json:"status"`
+	ScaleSettings map[string]string `json:"scale_settings"`
+	CreatedAt     int64             `json:"created_at"`
+	UpdatedAt     int64             `json:"updated_at"`
+}
+
+type list struct {
+	Object string `json:"object"`
+	Data   []any  `json:"data"`
+}
+
+// classic reports whether a route belongs to Azure's classic API.
+func classic(route string) bool {
+	return route == "/openai/models" || route == "/openai/models/:model"
+}
+
+// item returns a model as the listing of a route shows it.
+func item(route, name string, m Model) any {
+	if classic(route) {
+		return capable{
+			ID: name, Object: "model", Status: "succeeded", CreatedAt: m.Created, UpdatedAt: m.Created, LifecycleStatus: "generally-available",
+			Capabilities: map[string]bool{"fine_tune": false, "inference": true, "completion": false, "chat_completion": true, "embeddings": false},
+			Deprecation:  map[string]any{},
+		}
+	}
+	return listed{ID: name, Object: "model", Created: m.Created, OwnedBy: "azure"}
+}
+
+// ListModels lists what the caller's team may use, and nothing else.
+func (g *Gateway) ListModels(c echo.Context) error {
+	rec := usage.From(c.Request().Context())
+	team := g.cfg.Teams[rec.Team]
+	out := list{Object: "list", Data: []any{}}
+	for _, name := range team.models(g.cfg.Models) {
+		out.Data = append(out.Data, item(c.Path(), name, g.cfg.Models[name]))
+	}
+	return g.json(c, rec, out)
+}
+
+// GetModel shows one model that the caller's team may use, by any of its names.
+func (g *Gateway) GetModel(c echo.Context) error {
+	rec := usage.From(c.Request().Context())
+	team := g.cfg.Teams[rec.Team]
+	name := c.Param("model")
+	m, ok := g.model(name)
+	if !ok || team.Models != nil && !team.Models[m.Name] {
+		return &openai.Error{
+			Status: http.StatusNotFound, Code: openai.CodeModelNotFound, Param: "model",
+			Message: fmt.Sprintf("The model %s does not exist. %s", shown(name), team.mayUse(g.cfg.Models)),
+		}
+	}
+	return g.json(c, rec, item(c.Path(), name, m))
+}
+
+// ListDeployments lists the models that the caller's team may use in the form of
+// Azure's oldest listing.
+func (g *Gateway) ListDeployments(c echo.Context) error {
+	rec := usage.From(c.Request().Context())
+	team := g.cfg.Teams[rec.Team]
+	out := list{Object: "list", Data: []any{}}
+	for _, name := range team.models(g.cfg.Models) {
+		m := g.cfg.Models[name]
+		out.Data = append(out.Data, deployed{
+			ID: name, Object: "deployment", Model: m.Base, Owner: "organization-owner", Status: "succeeded",
+			ScaleSettings: map[string]string{"scale_type": "standard"}, CreatedAt: m.Created, UpdatedAt: m.Created,
+		})
+	}
+	return g.json(c, rec, out)
+}
+
+func (g *Gateway) json(c echo.Context, rec *usage.Record, body any) error {
+	rec.Status, rec.Outcome = http.StatusOK, usage.OK
+	return c.JSON(http.StatusOK, body)
+}

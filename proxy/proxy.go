@@ -1,0 +1,188 @@
+// Package proxy serves the OpenAI API: it parses a request, decides, reserves,
+// forwards, relays and settles, and writes every error that a client sees.
+//
+// One request can be read from top to bottom in Chat, because the order of its
+// steps is the product. What is decided stands in policy; who is asked, and how
+// often, in the Upstream.
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"weir/openai"
+	"weir/policy"
+	"weir/quota"
+	"weir/usage"
+)
+
+// Upstream answers calls.
+type Upstream interface {
+	// Do returns the answer to a call at its commit point, after as many
+	// attempts as it takes, each noted in rec. An error is an *openai.Error, or
+	// ctx's where the caller is gone.
+	Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*openai.Answer, error)
+}
+
+// Counter counts tokens as a model does.
+type Counter interface {
+	// Prompt returns what a request's prompt comes to, tools and all.
+	Prompt(model string, r *openai.Request) policy.Prompt
+	// Text returns what a text comes to, as part of an answer.
+	Text(model string, text []byte) int64
+}
+
+// Config is what a Gateway works with.
+type Config struct {
+	Models map[string]Model // by the names they are listed under
+	Names  Names
+	Teams  map[string]Team
+
+	// Any serves a model that Names does not know, as it is named; nil refuses
+	// it.
+	Any func(name string) Model
+
+	Limiter  quota.Limiter
+	Counter  Counter
+	Upstream Upstream
+
+	MaxBody   int64         // the largest body that is read, in bytes
+	MaxBodies int64         // the most bytes of bodies that are held at once; 0 any
+	KeepAlive time.Duration // between signs of life in a silent stream; 0 none
+}
+
+// Model is what the gateway must know of a model.
+type Model struct {
+	Name        string
+	Base        string        // what it really is, for the Counter
+	Window      policy.Window // its own bounds; a team's are put in
+	Deployments []string      // the names that its deployments have in Azure
+	Created     int64         // when it was configured, in Unix seconds
+}
+
+// Team is a caller with its policy and its allowance.
+type Team struct {
+	Name   string
+	Owner  string          // whom to ask; "" nobody is named
+	Models map[string]bool // that it may use; nil: all
+
+	Screen policy.Screen
+	Window policy.Window // the team's part of it
+	Shadow bool          // decide and say so, but let pass
+
+	Limits quota.Limits
+	Keys   map[string]quota.Limits // limits of its keys, by their names
+}
+
+// Gateway serves the API. It is safe for concurrent use.
+type Gateway struct {
+	cfg    Config
+	bodies atomic.Int64 // bytes of bodies that are held
+}
+
+// New returns a Gateway.
+func New(cfg Config) *Gateway { return &Gateway{cfg: cfg} }
+
+// Routes adds every path that the API is called by.
+func (g *Gateway) Routes(r interface {
+	Add(method, path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route
+},
+) {
+	for _, path := range []string{
+		"/v1/chat/completions",
+		"/chat/completions",
+		"/openai/v1/chat/completions",
+		"/openai/chat/completions",
+		"/openai/deployments/:deployment/chat/completions",
+		"/deployments/:deployment/chat/completions",
+		"/models/chat/completions",
+	} {
+		r.Add(http.MethodPost, path, g.Chat)
+	}
+	for _, path := range []string{"/v1/models", "/models", "/openai/v1/models", "/openai/models"} {
+		r.Add(http.MethodGet, path, g.ListModels)
+		r.Add(http.MethodGet, path+"/:model", g.GetModel)
+	}
+	r.Add(http.MethodGet, "/openai/deployments", g.ListDeployments)
+}
+
+// Chat serves one chat request.
+func (g *Gateway) Chat(c echo.Context) error {
+	ctx := c.Request().Context()
+	rec := usage.From(ctx)
+	req, release, err := g.read(c, rec)
+	if err != nil {
+		return err
+	}
+	defer release()
+	team := g.cfg.Teams[rec.Team]
+	model, err := g.resolve(c, team, req)
+	if err != nil {
+		return err
+	}
+	rec.Model = model.Name
+	d, err := g.decide(team, model, req, rec)
+	if err != nil {
+		return err
+	}
+	d.report(c.Response().Header())
+
+	lease, err := g.reserve(ctx, team, rec, d)
+	if err != nil {
+		return err
+	}
+	showLimits(c, lease.Snapshot())
+	defer func() { lease.Settle(cost(rec)) }()
+
+	answer, err := g.cfg.Upstream.Do(ctx, d.call(c.Request(), model), rec)
+	if err != nil {
+		if gone(ctx) {
+			book(rec, openai.Facts{}, d, nil)
+		}
+		return err
+	}
+	d.request = nil // a stream must not hold it
+	return g.relay(c, answer, d, rec)
+}
+
+// decision is what became of a request before it was sent.
+type decision struct {
+	request *openai.Request
+	fitted  policy.Fitted
+	model   Model
+	choices int64
+	usage   bool // the client asked for a usage chunk
+	stream  bool
+	escaped int
+	window  policy.Window
+	shadow  []string // what would have been refused
+}
+
+// call returns what goes upstream.
+func (d *decision) call(r *http.Request, m Model) *openai.Call {
+	call := &openai.Call{Request: d.request, Model: m.Name, Added: d.fitted.Set, Header: forwarded(r.Header)}
+	call.Retries = usage.From(r.Context()).Retry
+	call.Within = patience(r.Header)
+	return call
+}
+
+// cost returns what a request is charged, by how it ended.
+//
+// No allowance is taken where nothing left the gateway. Where a deployment
+// refused or failed, the request alone counts, so that a failing one is not
+// hammered. An answer counts what it used, as upstream says or as we counted;
+// that includes one that was cut, by whichever side.
+func cost(rec *usage.Record) quota.Cost {
+	sent := false
+	for _, a := range rec.Attempts {
+		sent = sent || a.Sent
+	}
+	if !sent {
+		return quota.Cost{}
+	}
+	return quota.Cost{Requests: 1, Tokens: rec.Input + rec.Output}
+}

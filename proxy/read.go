@@ -1,0 +1,178 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"weir/openai"
+	"weir/usage"
+)
+
+// How slowly a body may arrive: nothing for bodyIdle, or, after bodyStart, less
+// than bodyRate bytes a second.
+const (
+	bodyIdle  = 10 * time.Second
+	bodyStart = 5 * time.Second
+	bodyRate  = 1 << 10
+)
+
+// read returns the request, its body read once, whole and under the limits, and
+// the function that gives up its place among the bodies that are held.
+func (g *Gateway) read(c echo.Context, rec *usage.Record) (*openai.Request, func(), error) {
+	r := c.Request()
+	if err := acceptable(r); err != nil {
+		return nil, nil, err
+	}
+	limit := g.cfg.MaxBody
+	if r.ContentLength > limit {
+		return nil, nil, tooLarge(limit)
+	}
+	held := r.ContentLength
+	if held < 0 {
+		held = limit
+	}
+	release := func() { g.bodies.Add(-held) }
+	if n := g.bodies.Add(held); g.cfg.MaxBodies > 0 && n > g.cfg.MaxBodies && n > held {
+		release()
+		return nil, nil, &openai.Error{
+			Status: http.StatusServiceUnavailable, Code: openai.CodeOverloaded, RetryAfter: time.Second,
+			Message: "The gateway holds as many request bodies as it may. Send the request again.",
+		}
+	}
+	body, err := slowly(c, limit)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	req, err := openai.Parse(body)
+	if err != nil {
+		release()
+		return nil, nil, err //nolint:wrapcheck // it is what the client sees
+	}
+	rec.Stream = req.Stream
+	return req, release, nil
+}
+
+// acceptable refuses a request whose body or query is in no form that we read.
+func acceptable(r *http.Request) error {
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: "Content-Encoding must be identity. Send the body uncompressed."}
+	}
+	if t := r.Header.Get("Content-Type"); t != "" {
+		kind, _, err := mime.ParseMediaType(t)
+		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
+			return &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: "Content-Type must be application/json."}
+		}
+	}
+	return acceptableQuery(r.URL.RawQuery)
+}
+
+// versionLike reports whether s looks like an api-version. What it says is not
+// looked at: each deployment has its own.
+func versionLike(s string) bool {
+	switch s {
+	case "", "v1", "preview", "latest":
+		return true
+	}
+	_, err := time.Parse(time.DateOnly, strings.TrimSuffix(s, "-preview"))
+	return err == nil
+}
+
+// acceptableQuery refuses a query that two readers could read differently.
+func acceptableQuery(raw string) error {
+	seen := false
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.ContainsAny(pair, ";") || strings.Contains(strings.ToLower(pair), "%26") || strings.Contains(pair, "%00") {
+			return openai.BadRequest(openai.CodeInvalidValue, "api-version", "The query holds characters that it may not. Send api-version=YYYY-MM-DD and nothing else.")
+		}
+		if !strings.EqualFold(name, "api-version") {
+			continue
+		}
+		if seen || !versionLike(value) {
+			return openai.BadRequest(openai.CodeInvalidValue, "api-version", "api-version must be given once, as YYYY-MM-DD, YYYY-MM-DD-preview, v1 or preview.")
+		}
+		seen = true
+	}
+	return nil
+}
+
+func tooLarge(limit int64) error {
+	return &openai.Error{
+		Status: http.StatusRequestEntityTooLarge, Code: openai.CodeRequestTooLarge,
+		Message: fmt.Sprintf("The body is larger than %d bytes. Send less, or have server.max_body raised.", limit),
+	}
+}
+
+// slowly reads a body and gives up on one that hardly comes.
+func slowly(c echo.Context, limit int64) ([]byte, error) {
+	r := c.Request()
+	control := http.NewResponseController(c.Response())
+	size := r.ContentLength
+	if size < 0 {
+		size = 4 << 10
+	}
+	body := make([]byte, 0, size+1)
+	for start := time.Now(); ; {
+		last := start.Add(bodyStart + bodyIdle + time.Duration(len(body))*time.Second/bodyRate)
+		deadline := time.Now().Add(bodyIdle)
+		if last.Before(deadline) {
+			deadline = last
+		}
+		_ = control.SetReadDeadline(deadline) // where it cannot be set there is no slow network either
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > limit:
+			return nil, tooLarge(limit)
+		case errors.Is(err, io.EOF):
+			_ = control.SetReadDeadline(time.Time{})
+			return body, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, &openai.Error{Status: http.StatusRequestTimeout, Code: openai.CodeRequestTimeout, Message: "The body arrived too slowly."}
+		case err != nil:
+			return nil, openai.BadRequest(openai.CodeInvalidJSON, "", "The body ended before it was whole.")
+		}
+	}
+}
+
+// forwarded returns what goes along of a client's header: what upstream reads and
+// cannot be used against the gateway.
+func forwarded(h http.Header) map[string][]string {
+	kept := map[string][]string{}
+	for _, name := range []string{"User-Agent", "X-Ms-Client-Request-Id", "Aoai-Evals", "Extra-Parameters"} {
+		if v := h.Values(name); len(v) == 1 {
+			kept[name] = v
+		}
+	}
+	return kept
+}
+
+// patience returns how long the client waits for the beginning of an answer, as
+// its library says in a header of its own; 0 where it does not. A stream is
+// waited for byte by byte, so the bound on reading holds for its beginning too.
+func patience(h http.Header) time.Duration {
+	var least time.Duration
+	for _, name := range []string{"X-Stainless-Timeout", "X-Stainless-Read-Timeout"} {
+		seconds, err := strconv.ParseFloat(h.Get(name), 64)
+		if err != nil || seconds <= 0 || seconds > 24*60*60 {
+			continue
+		}
+		if d := time.Duration(seconds * float64(time.Second)); least == 0 || d < least {
+			least = d
+		}
+	}
+	return least
+}

@@ -1,0 +1,224 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"weir/openai"
+	"weir/usage"
+)
+
+// passed are the headers of an answer that go on to the client. Everything else
+// is the connection's, or tells of other teams.
+func passed() []string {
+	return []string{
+		"Apim-Request-Id", "Azureml-Model-Session", "X-Ms-Region", "X-Ms-Deployment-Name", "X-Ms-Rai-Invoked",
+		"Azure-Openai-Deployment-Utilization", "Openai-Processing-Ms", "Openai-Version", "X-Content-Type-Options",
+	}
+}
+
+// relay hands an answer to the client and notes what it used.
+func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) (err error) {
+	h := c.Response().Header()
+	for _, name := range passed() {
+		if v := http.Header(a.Header).Get(name); v != "" {
+			h.Set(name, v)
+		}
+	}
+	if id := http.Header(a.Header).Get("X-Request-Id"); id != "" {
+		h.Set("X-Weir-Upstream-Request-Id", id)
+	}
+	showUpstream(h, rec)
+	showRetry(h, a.RetryAfter, a.NoRetry)
+	if a.Stream == nil {
+		err = whole(c, a, d, rec)
+		a.Close(nil)
+		return err
+	}
+	return g.stream(c, a, d, rec)
+}
+
+// whole hands on a plain answer: a success, or the error that upstream gave.
+func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
+	rec.Status = a.Status
+	switch {
+	case a.Status < http.StatusMultipleChoices:
+		rec.Outcome, rec.FinishReason = usage.OK, a.Facts.FinishReason
+		book(rec, a.Facts, d, nil)
+	case a.Status == http.StatusTooManyRequests || a.Status >= http.StatusInternalServerError:
+		rec.Outcome = usage.UpstreamError
+	default:
+		rec.Outcome = usage.ClientError
+	}
+	if gone(c.Request().Context()) {
+		rec.Outcome = usage.ClientGone
+	}
+	h := c.Response().Header()
+	h.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	rec.FirstToken = time.Since(rec.Start)
+	return c.Blob(a.Status, "application/json", a.Body)
+}
+
+// book notes what an answer used: what upstream reports, or else our own count,
+// of the prompt and of what was seen of the answer.
+func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
+	if f.HasUsage {
+		rec.Input, rec.Output = f.Usage.Prompt, f.Usage.Completion
+		rec.Cached, rec.Reasoning = f.Usage.Cached, f.Usage.Reasoning
+		return
+	}
+	rec.Counted = true
+	rec.Input = d.fitted.Prompt
+	if seen != nil {
+		rec.Output = seen.total()
+	}
+}
+
+// writeLimit is how long a client may take to accept what is written.
+const writeLimit = 30 * time.Second
+
+// flushAt is how much of a stream is gathered at most before it is written.
+const flushAt = 32 << 10
+
+// pipe writes a stream to a client. Signs of life are written from another
+// goroutine, and only between events.
+type pipe struct {
+	mu      sync.Mutex
+	out     *echo.Response
+	control *http.ResponseController
+	err     error // what writing failed with
+	silence *time.Timer
+	every   time.Duration
+}
+
+func newPipe(out *echo.Response, every time.Duration) *pipe {
+	p := &pipe{out: out, control: http.NewResponseController(out), every: every}
+	if every > 0 {
+		p.silence = time.AfterFunc(every, p.alive)
+	}
+	return p
+}
+
+// write writes whole events, and flushes them unless more follow at once.
+func (p *pipe) write(b []byte, flush bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil || len(b) == 0 {
+		return p.err
+	}
+	_ = p.control.SetWriteDeadline(time.Now().Add(writeLimit)) // where it cannot be set no network is slow
+	if _, p.err = p.out.Write(b); p.err == nil && flush {
+		p.err = p.control.Flush()
+	}
+	if p.silence != nil {
+		p.silence.Reset(p.every)
+	}
+	return p.err
+}
+
+func (p *pipe) alive() { _ = p.write([]byte(": keep-alive\n\n"), true) }
+
+// close ends the signs of life; none is written any more when it returns.
+func (p *pipe) close() {
+	if p.silence != nil {
+		p.silence.Stop()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.every, p.silence = 0, nil
+	_ = p.control.SetWriteDeadline(time.Time{}) // as it was
+	if p.err == nil {
+		p.err = io.ErrClosedPipe
+	}
+}
+
+// stream hands on a stream, event by event. One that ends before it is whole ends
+// in an error event and a broken connection, so that no client takes it for an
+// answer.
+func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
+	h := c.Response().Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no")
+	c.Response().WriteHeader(a.Status)
+	rec.Status = a.Status
+	seen := &tally{counter: g.cfg.Counter, model: d.model.Base}
+	p := newPipe(c.Response(), g.cfg.KeepAlive)
+	err := copyEvents(p, a.Stream, openai.NewRewriter(openai.Profile{OpenAI: !azurePath(c.Path()), HideUsage: !d.usage}), func(e openai.Event) {
+		if rec.FirstToken == 0 && e.Content {
+			rec.FirstToken = time.Since(rec.Start)
+		}
+		e.Deltas(seen.add)
+	})
+	book(rec, a.Stream.Facts, d, seen)
+	rec.FinishReason = a.Stream.FinishReason
+	rec.Outcome = usage.OK
+	_, cut := errors.AsType[*openai.CutError](err)
+	switch {
+	case err == nil:
+	case gone(c.Request().Context()), !cut && !errors.Is(err, errReported):
+		rec.Outcome, rec.Status, rec.Code = usage.ClientGone, statusGone, openai.CodeClientClosed
+		err = errLeft
+	default:
+		rec.Outcome, rec.Code = usage.UpstreamError, openai.CodeInterrupted
+	}
+	if cut && !errors.Is(err, errLeft) {
+		_ = p.write(openai.AppendError(nil, interrupted()), true) // the connection breaks either way
+	}
+	p.close()
+	a.Close(err)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+var (
+	errReported = errors.New("proxy: upstream ended the stream with an error")
+	errLeft     = errors.New("proxy: the client left")
+)
+
+func interrupted() *openai.Error {
+	return &openai.Error{
+		Status: http.StatusBadGateway, Type: "server_error", Code: openai.CodeInterrupted,
+		Message: "The deployment's stream broke off. What was received is not the whole answer. Send the request again.",
+	}
+}
+
+// copyEvents writes every event to the client, in its own dialect. The error is
+// nil for a stream that was whole, errReported for one that upstream ended with an
+// error event, a *openai.CutError for one that was cut, and else what writing
+// failed with.
+func copyEvents(p *pipe, s *openai.Stream, w *openai.Rewriter, note func(openai.Event)) error {
+	var buf []byte
+	for {
+		e, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return p.write(openai.AppendDone(buf), false)
+		}
+		if err != nil {
+			return errors.Join(p.write(buf, true), err)
+		}
+		note(e)
+		buf = w.Append(buf, e)
+		if e.Done {
+			return p.write(buf, false)
+		}
+		if e.Err.Kind() != openai.Missing {
+			return errors.Join(p.write(buf, true), errReported)
+		}
+		if s.Buffered() && len(buf) < flushAt {
+			continue
+		}
+		if err := p.write(buf, true); err != nil {
+			return err
+		}
+		buf = buf[:0]
+	}
+}

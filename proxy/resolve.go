@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"weir/openai"
+)
+
+// Names is what clients may call models by. Each map leads to the name that the
+// model is listed under.
+type Names struct {
+	Aliases     map[string]string
+	Deployments map[string]string // as they are named in Azure
+	Models      map[string]string
+}
+
+// find returns the model that name stands for: an alias, else a deployment, else
+// a model, else one of these in another of the spellings that are in use.
+func (n Names) find(name string) (string, bool) {
+	for _, spelling := range spellings(name) {
+		for _, names := range []map[string]string{n.Aliases, n.Deployments, n.Models} {
+			if model, ok := names[spelling]; ok {
+				return model, true
+			}
+		}
+	}
+	return "", false
+}
+
+// spellings returns name and, behind it, other ways to write it: without the
+// azure/ that some clients put before it, and with OpenAI's point in gpt-3.5
+// for Azure's gpt-35, or without.
+func spellings(name string) []string {
+	all := []string{name}
+	if bare, ok := strings.CutPrefix(name, "azure/"); ok {
+		all = append(all, bare)
+		name = bare
+	}
+	for _, pair := range [][2]string{{"gpt-3.5-turbo", "gpt-35-turbo"}, {"gpt-35-turbo", "gpt-3.5-turbo"}} {
+		if rest, ok := strings.CutPrefix(name, pair[0]); ok {
+			all = append(all, pair[1]+rest)
+		}
+	}
+	return all
+}
+
+// resolve returns the model that a request is for. The deployment in the path
+// wins over the body's model, which many clients fill with anything.
+func (g *Gateway) resolve(c echo.Context, team Team, req *openai.Request) (Model, error) {
+	name, azure := req.Model, azurePath(c.Path())
+	if deployment := c.Param("deployment"); deployment != "" {
+		plain, err := url.PathUnescape(deployment)
+		if err != nil {
+			plain = deployment
+		}
+		name = plain
+	}
+	if name == "" {
+		return Model{}, openai.BadRequest(openai.CodeMissingParameter, "model", "model is missing. "+team.mayUse(g.cfg.Models))
+	}
+	model, ok := g.model(name)
+	switch {
+	case !ok && azure:
+		return Model{}, &openai.Error{
+			Status: http.StatusNotFound, Code: openai.CodeDeployment, Param: "model",
+			Message: fmt.Sprintf("The API deployment for this resource does not exist: %s. %s%s", shown(name), g.meant(team, name), team.mayUse(g.cfg.Models)),
+		}
+	case !ok:
+		return Model{}, &openai.Error{
+			Status: http.StatusNotFound, Code: openai.CodeModelNotFound, Param: "model",
+			Message: fmt.Sprintf("The model %s is not configured. %s%s", shown(name), g.meant(team, name), team.mayUse(g.cfg.Models)),
+		}
+	case team.Models != nil && !team.Models[model.Name]:
+		return Model{}, &openai.Error{
+			Status: http.StatusForbidden, Code: openai.CodeModelNotAllowed, Param: "model",
+			Message: fmt.Sprintf("Team %q may not use the model %q. %s", team.Name, model.Name, team.mayUse(g.cfg.Models)),
+		}
+	}
+	return model, nil
+}
+
+func (g *Gateway) model(name string) (Model, bool) {
+	if listed, ok := g.cfg.Names.find(name); ok {
+		return g.cfg.Models[listed], true
+	}
+	if g.cfg.Any != nil && deploymentLike(name) {
+		return g.cfg.Any(name), true
+	}
+	return Model{}, false
+}
+
+// deploymentLike reports whether name could be a deployment's in Azure, and so
+// be put into a URL.
+func deploymentLike(name string) bool {
+	const most = 64
+	foreign := func(c rune) bool {
+		return !strings.ContainsRune("-_.", c) && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
+	}
+	return name != "" && len(name) <= most && strings.Trim(name[:1], "-._") != "" &&
+		!strings.ContainsFunc(name, foreign) && !strings.Contains(name, "..")
+}
+
+// shown returns a client's word as a message may quote it.
+func shown(name string) string {
+	const most = 100
+	return fmt.Sprintf("%q", name[:min(len(name), most)])
+}
+
+// mayUse names the models that the team may use.
+func (t Team) mayUse(models map[string]Model) string {
+	names := t.models(models)
+	if len(names) == 0 {
+		return "It must be the name of a deployment."
+	}
+	return "Your key may use: " + strings.Join(names, ", ") + "."
+}
+
+// models returns the names of the models that the team may use, sorted.
+func (t Team) models(models map[string]Model) []string {
+	names := make([]string, 0, len(models))
+	for name := range models {
+		if t.Models == nil || t.Models[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// meant asks after a model whose name is name but for its case and punctuation.
+func (g *Gateway) meant(team Team, name string) string {
+	letters := func(s string) string {
+		return strings.Map(func(c rune) rune {
+			if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+				return c
+			}
+			return -1
+		}, strings.ToLower(s))
+	}
+	for _, m := range team.models(g.cfg.Models) {
+		if letters(m) == letters(name) {
+			return fmt.Sprintf("Did you mean %q? ", m)
+		}
+	}
+	return ""
+}
+
+// azurePath reports whether a route is one of Azure's, whose clients expect
+// Azure's forms.
+func azurePath(route string) bool {
+	return strings.HasPrefix(route, "/openai/") || strings.HasPrefix(route, "/deployments/")
+}

@@ -1,0 +1,46 @@
+package proxy
+
+import "weir/openai"
+
+// tallyAt is how much text of a choice is gathered before it is counted, in
+// bytes. The text of a stream is not kept.
+const tallyAt = 2 << 10
+
+// maxTallied is how many choices are counted apart.
+const maxTallied = 8
+
+// tally counts the tokens of a streamed answer, for one that ends without its
+// usage.
+type tally struct {
+	counter Counter
+	model   string
+	counted int64
+	pending [maxTallied][]byte
+}
+
+// add takes a piece of a choice's text.
+func (t *tally) add(choice int64, text openai.Value) {
+	i := choice % maxTallied
+	if i < 0 {
+		return
+	}
+	t.pending[i] = text.AppendText(t.pending[i])
+	if len(t.pending[i]) >= tallyAt {
+		t.count(i)
+	}
+}
+
+func (t *tally) count(i int64) {
+	if len(t.pending[i]) > 0 {
+		t.counted += t.counter.Text(t.model, t.pending[i])
+		t.pending[i] = t.pending[i][:0]
+	}
+}
+
+// total returns the tokens of everything that was added.
+func (t *tally) total() int64 {
+	for i := range t.pending {
+		t.count(int64(i))
+	}
+	return t.counted
+}
