@@ -80,12 +80,12 @@ func (r *reader) reference(path, name, kind string, known []string) bool {
 	if name == "" || slices.Contains(known, name) {
 		return true
 	}
+	r.dangling = true
+	if len(known) == 0 { // which is reported where they are missing
+		return false
+	}
 	hint := didYouMean(name, known)
-	switch {
-	case hint != "":
-	case len(known) == 0:
-		hint = "none is configured"
-	default:
+	if hint == "" {
 		slices.Sort(known)
 		hint = "known: " + strings.Join(known[:min(len(known), 12)], ", ")
 	}

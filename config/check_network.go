@@ -10,9 +10,10 @@ import (
 )
 
 func (r *reader) checkServer(s *Server) {
-	r.checkListen("server.listen", s.Listen, true)
-	r.checkListen("server.admin_listen", s.AdminListen, false)
-	if s.Listen == s.AdminListen && s.Listen != "" {
+	if !r.checkListen("server.listen", s.Listen, true) {
+		s.Listen = "127.0.0.1:0" // so that nothing is said of who could reach it
+	}
+	if r.checkListen("server.admin_listen", s.AdminListen, false) && s.Listen == s.AdminListen {
 		r.fault("server.admin_listen", codeContradict, "admin_listen is the same address as listen", "give it a port of its own")
 	}
 	switch t := s.TLS; {
@@ -23,30 +24,29 @@ func (r *reader) checkServer(s *Server) {
 	}
 }
 
-func (r *reader) checkListen(path, listen string, socket bool) {
+// checkListen reports whether listen is an address to listen on.
+func (r *reader) checkListen(path, listen string, socket bool) bool {
 	if name, ok := strings.CutPrefix(listen, "unix:"); ok && socket {
 		if !strings.HasPrefix(name, "/") {
 			r.fault(path, codeMalformed, "unix: needs an absolute path", "write unix:/run/weir.sock")
 		}
-		return
+		return strings.HasPrefix(name, "/")
 	}
 	host, port, err := net.SplitHostPort(listen)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
+	if err == nil && isPort(port) && (host == "" || isHost(host)) {
+		return true
 	}
-	if err == nil && host != "" && !isHost(host) {
-		err = &net.AddrError{}
+	hint := "write 127.0.0.1:8080, or :8080 for every interface"
+	if isPort(listen) && !r.places[path].expanded {
+		hint = "write :" + listen + " for every interface, or 127.0.0.1:" + listen
 	}
-	if err != nil {
-		hint := "write 127.0.0.1:8080, or :8080 for every interface"
-		if _, err := strconv.ParseUint(listen, 10, 16); err == nil {
-			hint = "write :" + listen + " for every interface, or 127.0.0.1:" + listen
-		}
-		if r.places[path].expanded {
-			hint = "write 127.0.0.1:8080, or :8080 for every interface"
-		}
-		r.fault(path, codeMalformed, last(path)+" must be host:port, not "+r.said(path, listen), hint)
-	}
+	r.fault(path, codeMalformed, last(path)+" must be host:port, not "+r.said(path, listen), hint)
+	return false
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }
 
 // isHost reports whether host is an address or looks like a name.
@@ -122,47 +122,59 @@ func isVersion(text string) bool {
 func endpointFault(endpoint string) (message, hint string) {
 	const azure = "write https://NAME.openai.azure.com"
 	u, err := url.Parse(endpoint)
-	switch {
-	case err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "" || strings.Contains(endpoint, `\`):
+	if err != nil || u.Hostname() == "" || u.Opaque != "" || strings.Contains(endpoint, `\`) {
 		return "the endpoint is not a URL", azure
-	case u.Scheme != "https" && u.Scheme != "http":
-		return "the endpoint must begin with https://", azure
-	case u.User != nil:
-		return "the endpoint holds a credential", "put the key under auth.api_key"
-	case strings.ContainsAny(endpoint, "?#"):
-		return "the endpoint has a query or a fragment", "end it before the ?, and put the version under api_version"
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return "plain http is for loopback addresses only", "write https://"
+	}
+	if message, hint = urlFault(u); message != "" {
+		return message, hint
 	}
 	if message = hostFault(u.Hostname()); message != "" {
 		return message, azure
 	}
-	if p := u.Port(); p != "" {
-		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
-			return "the port of the endpoint is not one", azure
-		}
+	if p := u.Port(); p != "" && (!isPort(p) || p == "0") {
+		return "the port of the endpoint is not one", azure
 	}
 	return pathFault(u)
 }
 
+// urlFault says what is wrong with an endpoint apart from its host and path.
+func urlFault(u *url.URL) (message, hint string) {
+	const azure = "write https://NAME.openai.azure.com"
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "the endpoint must begin with https://", azure
+	case u.User != nil:
+		return "the endpoint holds a credential", "put the key under auth.api_key"
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "the endpoint has a query or a fragment", "end it before the ?, and put the version under api_version"
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return "plain http is for loopback addresses only", "write https://"
+	default:
+		return "", ""
+	}
+}
+
 // hostFault says why a host must not be called.
 func hostFault(host string) string {
-	lower := strings.ToLower(strings.TrimSuffix(host, "."))
-	a, err := netip.ParseAddr(lower)
-	if err != nil {
-		label := lower[strings.LastIndexByte(lower, '.')+1:]
-		_, numeric := strconv.ParseUint(label, 0, 64)
-		switch {
-		case !isHost(lower) || strings.HasPrefix(lower, ".") || strings.Contains(lower, ".."):
-			return "the host of the endpoint is not a name"
-		case numeric == nil:
-			return "the host of the endpoint is a number that some systems read as an address"
-		case lower == "metadata" || strings.HasPrefix(lower, "metadata.") || strings.HasPrefix(lower, "instance-data"):
-			return "the endpoint is a metadata service"
-		}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if a, err := netip.ParseAddr(host); err == nil {
+		return addressFault(a.WithZone("").Unmap())
+	}
+	_, numeric := strconv.ParseUint(host[strings.LastIndexByte(host, '.')+1:], 0, 64)
+	switch {
+	case !isHost(host) || strings.HasPrefix(host, ".") || strings.Contains(host, ".."):
+		return "the host of the endpoint is not a name"
+	case numeric == nil:
+		return "the host of the endpoint is a number that some systems read as an address"
+	case host == "metadata" || strings.HasPrefix(host, "metadata.") || strings.HasPrefix(host, "instance-data"):
+		return "the endpoint is a metadata service"
+	default:
 		return ""
 	}
-	a = a.WithZone("").Unmap()
+}
+
+// addressFault says why an address must not be called.
+func addressFault(a netip.Addr) string {
 	services := []string{"168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"}
 	switch {
 	case a.IsLinkLocalUnicast() || slices.Contains(services, a.String()):

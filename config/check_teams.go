@@ -37,8 +37,10 @@ func (r *reader) checkTeams(f *File) {
 		}
 		r.checkReach(path, t, f)
 	}
-	r.unusedPolicies(f)
-	r.unusedModels(f, names)
+	if !r.dangling {
+		r.unusedPolicies(f)
+		r.unusedModels(f, names)
+	}
 }
 
 // open reports an API that anybody could use.
@@ -115,7 +117,6 @@ func (r *reader) checkKeys(path string, t Team, local bool, owners map[[sha256.S
 func (r *reader) checkKey(at string, k Key, local bool) bool {
 	_, hashed := r.places[at+".sha256"]
 	_, plain := r.places[at+".value"]
-	value := k.Value.Reveal()
 	switch {
 	case hashed && plain:
 		r.fault(at, codeContradict, "a key is given as sha256 or as value, not as both", "remove value")
@@ -123,27 +124,40 @@ func (r *reader) checkKey(at string, k Key, local bool) bool {
 	case !hashed && !plain:
 		r.fault(at, codeMissing, "the key has neither sha256 nor value", "weir key new TEAM prints the line")
 		return false
-	case hashed:
-		if b, err := hex.DecodeString(k.SHA256); err != nil || len(b) != sha256.Size {
-			r.fault(at+".sha256", codeMalformed, "sha256 must be 64 hexadecimal digits", "weir key new TEAM prints them; a plain key goes into value")
-			return false
-		}
-	case value == "":
+	case hashed && !isHash(k.SHA256):
+		r.fault(at+".sha256", codeMalformed, "sha256 must be 64 hexadecimal digits", "weir key new TEAM prints them; a plain key goes into value")
+		return false
+	case plain && k.Value == "":
 		r.fault(at+".value", codeMissing, "the key is empty", r.emptyHint(at+".value"))
 		return false
-	case !isToken(value):
+	case plain && !isToken(k.Value.Reveal()):
 		r.fault(at+".value", codeMalformed, "the key holds spaces or characters that no header carries", "use letters, digits and punctuation of ASCII")
-	case !local && len(value) < shortestKey:
-		r.fault(at+".value", codeWeakKey, "the key is shorter than "+strconv.Itoa(shortestKey)+" characters, and the API is reached from other machines",
-			"weir key new TEAM prints a long one")
+		return false
 	}
-	if !local && isSample(k) {
-		r.fault(at, codeWeakKey, "the key is a well-known sample, and the API is reached from other machines", "weir key new TEAM prints one of your own")
-	}
-	if plain && !local && !r.places[at+".value"].expanded {
-		r.fault(at+".value", codeLiteral, "a secret is written in the file", `write its sha256, or "${NAME}"`)
+	if !local {
+		r.checkOpenKey(at, k, plain)
 	}
 	return true
+}
+
+// checkOpenKey reports a key that is too weak for an API that others reach.
+func (r *reader) checkOpenKey(at string, k Key, plain bool) {
+	const others = ", and the API is reached from other machines"
+	if isSample(k) {
+		r.fault(at, codeWeakKey, "the key is a well-known sample"+others, "weir key new TEAM prints one of your own")
+		return
+	}
+	if plain && len(k.Value) < shortestKey {
+		r.fault(at+".value", codeWeakKey, "the key is shorter than "+strconv.Itoa(shortestKey)+" characters"+others, "weir key new TEAM prints a long one")
+	}
+	if plain && !r.places[at+".value"].expanded {
+		r.fault(at+".value", codeLiteral, "a secret is written in the file", `write its sha256, or "${NAME}"`)
+	}
+}
+
+func isHash(text string) bool {
+	b, err := hex.DecodeString(text)
+	return err == nil && len(b) == sha256.Size
 }
 
 // isSample reports whether a key is one that stands in documentation.
@@ -180,30 +194,37 @@ func (r *reader) checkReach(path string, t Team, f *File) {
 			"a request that asks for all of the policy's max_output_tokens, "+strconv.Itoa(p.MaxOutputTokens)+", can never pass: "+key+" is smaller",
 			"raise "+key+", or lower max_output_tokens of the policy "+quote(t.Policy))
 	}
-	var widest int
-	unknown := ""
+	widest, unknown := r.windows(t, f)
+	policy := "policies." + t.Policy
+	if widest > 0 && p.MaxInputTokens > widest {
+		r.fault(policy+".max_input_tokens", codeNever, "max_input_tokens can never apply for the team "+last(path)+
+			": the widest model it may use has "+strconv.Itoa(widest), "make it smaller than the context window")
+	}
+	if p.OnContextOverflow == "trim_oldest" && p.MaxInputTokens == 0 && unknown != "" {
+		r.fault(policy+".on_context_overflow", codeWindow, "trim_oldest cannot trim for the model "+quote(unknown)+", whose context window is not known",
+			"set context_window there, or max_input_tokens here")
+	}
+}
+
+// windows returns the widest context window that a team may use, 0 where that
+// cannot be told, and a model whose window is not known.
+func (r *reader) windows(t Team, f *File) (widest int, unknown string) {
+	told := true
 	for name, m := range sorted(f.Models) {
 		if !mayUse(t, name, m) {
 			continue
 		}
 		window, known := r.window(m)
 		widest = max(widest, window)
-		if window == 0 {
-			widest = max(widest, p.MaxInputTokens)
-		}
+		told = told && window > 0
 		if !known && unknown == "" && m.MaxInputTokens == 0 {
 			unknown = name
 		}
 	}
-	policy := "policies." + t.Policy
-	if widest > 0 && p.MaxInputTokens > widest {
-		r.fault(policy+".max_input_tokens", codeNever,
-			"max_input_tokens can never apply: the widest model its teams may use has "+strconv.Itoa(widest), "make it smaller than the context window")
+	if !told {
+		widest = 0
 	}
-	if p.OnContextOverflow == "trim_oldest" && p.MaxInputTokens == 0 && unknown != "" {
-		r.fault(policy+".on_context_overflow", codeWindow, "trim_oldest cannot trim for the model "+quote(unknown)+", whose context window is not known",
-			"set context_window there, or max_input_tokens here")
-	}
+	return widest, unknown
 }
 
 // window returns the widest context window of a model, and whether there is

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 //go:generate go test -run TestGenerated -update .
@@ -69,7 +71,11 @@ func Parse(name string, data []byte, o Options) (*File, []Problem) {
 	}
 	f := new(File)
 	r.decode(root, reflect.ValueOf(f).Elem(), field{global: true})
-	r.check(f)
+	switch root.(type) {
+	case nil, *ast.MappingNode, *ast.MappingValueNode:
+		r.check(f)
+	default: // nothing in it can be told
+	}
 	return r.result(f)
 }
 
@@ -81,6 +87,7 @@ type reader struct {
 	places   map[string]place // by path
 	problems []Problem
 	errors   int
+	dangling bool // a reference leads nowhere, so what seems unused may be meant
 }
 
 // place is where a value was written. The zero place is nowhere.

@@ -16,6 +16,7 @@ type field struct {
 	path   string
 	tag    reflect.StructTag
 	global bool // no map or list stands above: an environment variable may set it
+	silent bool // what is missing is known already
 }
 
 // entry is one key of a mapping with its value.
@@ -82,20 +83,20 @@ func (r *reader) refuse(n ast.Node, message, hint string) {
 	r.faultAt(nodePlace(n), Problem{Code: codeSyntax, Message: message, Hint: hint})
 }
 
-// entries returns the keys of a mapping, or none where n is something else,
+// entries returns the keys of a mapping, and false where n is something else,
 // which it reports.
-func (r *reader) entries(n ast.Node, f field) []entry {
+func (r *reader) entries(n ast.Node, f field) ([]entry, bool) {
 	var values []*ast.MappingValueNode
 	switch n := n.(type) {
 	case nil, *ast.NullNode:
-		return nil
+		return nil, true
 	case *ast.MappingNode:
 		values = n.Values
 	case *ast.MappingValueNode:
 		values = []*ast.MappingValueNode{n}
 	default:
 		r.wrongType(n, f, "a mapping of keys to values")
-		return nil
+		return nil, false
 	}
 	list := make([]entry, 0, len(values))
 	for _, v := range values {
@@ -114,21 +115,23 @@ func (r *reader) entries(n ast.Node, f field) []entry {
 		}
 		list = append(list, entry{name: s.GetToken().Value, key: key, value: v.Value})
 	}
-	return list
+	return list, true
 }
 
-// place notes where path is, unless it is known, and reports a key that stands
-// twice.
-func (r *reader) place(e entry, path string, seen map[string]bool) {
+// place notes where path is, or returns false and reports a key that stands
+// twice, whose value is not looked at.
+func (r *reader) place(e entry, path string, seen map[string]bool) bool {
 	if seen[e.name] {
+		r.showNumber(e.value)
 		r.faultAt(nodePlace(e.key), Problem{
 			Code: codeDuplicate, Path: path, Message: fmt.Sprintf("the key %s stands here twice", quote(e.name)),
 			Hint: "first on line " + strconv.Itoa(r.places[path].line) + "; remove one",
 		})
-		return
+		return false
 	}
 	seen[e.name] = true
 	r.places[path] = nodePlace(e.key)
+	return true
 }
 
 func (r *reader) decodeStruct(n ast.Node, v reflect.Value, f field) {
@@ -139,20 +142,17 @@ func (r *reader) decodeStruct(n ast.Node, v reflect.Value, f field) {
 		}
 	}
 	seen := map[string]bool{}
-	for _, e := range r.entries(n, f) {
+	entries, ok := r.entries(n, f)
+	f.silent = f.silent || !ok
+	for _, e := range entries {
 		i, ok := keys[e.name]
 		if !ok {
 			r.unknownKey(e, f, t)
 			continue
 		}
-		path := join(f.path, e.name)
-		first := !seen[e.name]
-		r.place(e, path, seen)
-		target := v.Field(i)
-		if !first {
-			target = reflect.New(target.Type()).Elem()
+		if path := join(f.path, e.name); r.place(e, path, seen) {
+			r.decode(e.value, v.Field(i), field{path: path, tag: t.Field(i).Tag, global: f.global})
 		}
-		r.decode(e.value, target, field{path: path, tag: t.Field(i).Tag, global: f.global})
 	}
 	for i := range t.NumField() {
 		if name := t.Field(i).Tag.Get("yaml"); name != "-" {
@@ -164,16 +164,17 @@ func (r *reader) decodeStruct(n ast.Node, v reflect.Value, f field) {
 // complete gives a field of a struct its default, reports it as missing, or
 // lets the environment set it.
 func (r *reader) complete(v reflect.Value, tag reflect.StructTag, f field, written bool) {
-	sub := field{path: join(f.path, tag.Get("yaml")), tag: tag, global: f.global}
-	if !written {
-		if tag.Get("required") != "" {
-			r.missing(sub, f)
-		}
-		if v.Kind() == reflect.Struct && !isScalar(v.Type()) && tag.Get("required") == "" {
-			r.decode(nil, v, sub)
-		} else {
-			setDefault(v, tag)
-		}
+	sub := field{path: join(f.path, tag.Get("yaml")), tag: tag, global: f.global, silent: f.silent}
+	if !written && tag.Get("required") != "" && !f.silent {
+		r.missing(sub, f)
+		sub.silent = true
+	}
+	switch {
+	case written:
+	case v.Kind() == reflect.Struct && !isScalar(v.Type()):
+		r.decode(nil, v, sub)
+	default:
+		setDefault(v, tag)
 	}
 	if f.global && isScalar(v.Type()) && sub.path != "version" {
 		r.override(v, sub)
@@ -210,22 +211,21 @@ func example(path string) string {
 }
 
 func (r *reader) decodeMap(n ast.Node, v reflect.Value, f field) {
-	entries := r.entries(n, f)
-	if len(entries) == 0 && n != nil && f.tag.Get("minItems") != "" {
+	entries, ok := r.entries(n, f)
+	if ok && len(entries) == 0 && n != nil && f.tag.Get("minItems") != "" {
 		r.fault(f.path, codeMissing, f.path+" is empty", example(f.path))
 	}
 	m := reflect.MakeMap(v.Type())
 	seen := map[string]bool{}
 	for _, e := range entries {
 		path := join(f.path, e.name)
-		first := !seen[e.name]
-		r.place(e, path, seen)
-		item := reflect.New(v.Type().Elem()).Elem()
-		r.decode(e.value, item, field{path: path})
-		if first {
-			r.checkName(path, e.name, f.tag.Get("names"))
-			m.SetMapIndex(reflect.ValueOf(e.name), item)
+		if !r.place(e, path, seen) {
+			continue
 		}
+		item := reflect.New(v.Type().Elem()).Elem()
+		r.checkName(path, e.name, f.tag.Get("names"))
+		r.decode(e.value, item, field{path: path})
+		m.SetMapIndex(reflect.ValueOf(e.name), item)
 	}
 	v.Set(m)
 }
@@ -256,62 +256,4 @@ func (r *reader) wrongType(n ast.Node, f field, want string) {
 	r.faultAt(nodePlace(n), Problem{
 		Code: codeType, Path: f.path, Message: fmt.Sprintf("%s must be %s, not %s", last(f.path), want, kindOf(n)),
 	})
-}
-
-// last returns the last key of a path, or what stands for none.
-func last(path string) string {
-	if path == "" {
-		return "the file"
-	}
-	path = path[strings.LastIndexByte(path, '.')+1:]
-	if i := strings.IndexByte(path, '['); i > 0 {
-		return "an item of " + path[:i]
-	}
-	return path
-}
-
-// kindOf names what a node is, without what it says.
-func kindOf(n ast.Node) string {
-	switch n.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "a mapping"
-	case *ast.SequenceNode:
-		return "a list"
-	case *ast.IntegerNode:
-		return "a number"
-	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		return "a number with a fraction"
-	case *ast.BoolNode:
-		return "true or false"
-	case nil, *ast.NullNode:
-		return "nothing"
-	default:
-		return "text"
-	}
-}
-
-// nodePlace returns where a node begins.
-func nodePlace(n ast.Node) place {
-	switch v := n.(type) {
-	case nil:
-		return place{}
-	case *ast.MappingNode:
-		if !v.IsFlowStyle && len(v.Values) > 0 {
-			return nodePlace(v.Values[0].Key)
-		}
-	case *ast.MappingValueNode:
-		return nodePlace(v.Key)
-	}
-	t := n.GetToken()
-	if t == nil || t.Position == nil {
-		return place{}
-	}
-	return place{line: t.Position.Line, column: max(1, t.Position.Column)}
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
 }

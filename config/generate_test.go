@@ -118,8 +118,7 @@ func comments(t *testing.T) map[string]string {
 
 func schemaOf(t reflect.Type, docs map[string]string) map[string]any {
 	properties, required := map[string]any{}, []string{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name := f.Tag.Get("yaml")
 		if name == "-" {
 			continue
@@ -185,6 +184,7 @@ func valueSchema(t reflect.Type, tag reflect.StructTag, docs map[string]string) 
 		return orReference(map[string]any{"type": "number", "exclusiveMinimum": number(tag, "above", ""), "maximum": number(tag, "max", "")})
 	case reflect.Bool, reflect.Pointer:
 		return orReference(map[string]any{"type": "boolean"})
+	default:
 	}
 	if enum := tag.Get("enum"); enum != "" {
 		return orReference(map[string]any{"enum": strings.Fields(enum)})
@@ -222,8 +222,7 @@ func tableOf(b *strings.Builder, t reflect.Type, path string, docs map[string]st
 		path string
 	}
 	var below []part
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name := f.Tag.Get("yaml")
 		if name == "-" {
 			continue
@@ -241,6 +240,7 @@ func tableOf(b *strings.Builder, t reflect.Type, path string, docs map[string]st
 			sub, at = sub.Elem(), at+".NAME"
 		case reflect.Slice:
 			sub, at = sub.Elem(), at+"[]"
+		default:
 		}
 		if sub.Kind() == reflect.Struct && sub != reflect.TypeFor[time.Time]() && sub != reflect.TypeFor[netip.Prefix]() {
 			below = append(below, part{sub, at})

@@ -2,14 +2,13 @@ package config
 
 import (
 	"fmt"
-	"math"
-	"net/netip"
 	"reflect"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 const maxNumber = 12 // digits of a number that is shown wherever it stands
@@ -19,6 +18,8 @@ type scalar struct {
 	text string
 	kind string // as kindOf says
 	any  bool   // it was expanded: text that may stand for any type
+
+	quoted bool
 }
 
 // decodeScalar fills v from a scalar and reports what does not fit.
@@ -50,6 +51,7 @@ func (r *reader) decodeScalar(n ast.Node, v reflect.Value, f field) {
 		at.raw = n.Value
 		text, expanded, ok := r.expand(n.Value, at, f.path)
 		s.text, s.any, at.expanded = text, expanded, expanded
+		s.quoted = n.Token.Type == token.DoubleQuoteType || n.Token.Type == token.SingleQuoteType
 		r.showString(n, secret)
 		if !ok {
 			r.places[f.path] = at
@@ -70,6 +72,7 @@ func (r *reader) decodeScalar(n ast.Node, v reflect.Value, f field) {
 func (r *reader) showString(n *ast.StringNode, secret bool) {
 	switch {
 	case secret && !isReference(n.Value):
+	case strings.HasPrefix(n.Value, "sk-"):
 	case strings.ContainsAny(n.Value, "@?") && strings.Contains(n.Value, "//"):
 	default:
 		r.source.show(n.GetToken())
@@ -93,27 +96,40 @@ func (r *reader) override(v reflect.Value, f field) {
 
 // set gives v the value s, or reports why it cannot.
 func (r *reader) set(v reflect.Value, s scalar, f field) {
-	if want, ok := convert(v, s); !ok {
-		hint := ""
-		switch {
-		case s.kind == "text" && !s.any && (v.Kind() == reflect.Int || v.Kind() == reflect.Float64):
-			if _, err := strconv.ParseFloat(s.text, 64); err == nil {
-				hint = "remove the quotes"
-			}
-		case s.kind != "text" && v.Kind() == reflect.String:
-			hint = "put it in quotes"
-		case s.kind == "a number" && v.Type() == reflect.TypeFor[time.Duration]():
-			hint = "add a unit, such as " + clipText(s.text) + "s"
-		}
-		code := codeType
-		if s.kind == "text" && v.Kind() != reflect.Int && v.Kind() != reflect.Float64 && v.Kind() != reflect.Bool {
-			code = codeMalformed
-		}
-		r.fault(f.path, code, fmt.Sprintf("%s must be %s, not %s", last(f.path), want, r.described(s, f)), hint)
-		setDefault(v, f.tag)
+	if convert(v, s) {
+		r.bounds(v, s, f)
 		return
 	}
-	r.bounds(v, s, f)
+	code := codeType
+	if s.kind == "text" && readsText(v.Type()) {
+		code = codeMalformed
+	}
+	r.fault(f.path, code, fmt.Sprintf("%s must be %s, not %s", last(f.path), wanted(v.Type()), r.described(s, f)), typeHint(v, s))
+	setDefault(v, f.tag)
+}
+
+// readsText reports whether values of the type are written as text.
+func readsText(t reflect.Type) bool {
+	switch wanted(t) {
+	case "a whole number", "a number", "true or false":
+		return false
+	default:
+		return true
+	}
+}
+
+// typeHint says how a value of the wrong type may have been meant.
+func typeHint(v reflect.Value, s scalar) string {
+	switch {
+	case s.kind != "text" && v.Kind() == reflect.String:
+		return "put it in quotes"
+	case s.kind == "a number" && v.Type() == reflect.TypeFor[time.Duration]():
+		return "add a unit, such as " + clipText(s.text) + "s"
+	case s.quoted && !s.any && !readsText(v.Type()) && convert(reflect.New(v.Type()).Elem(), scalar{text: s.text, any: true}):
+		return "remove the quotes"
+	default:
+		return ""
+	}
 }
 
 // described says what a value is, without saying a secret.
@@ -132,123 +148,12 @@ func (r *reader) described(s scalar, f field) string {
 func (r *reader) said(path, text string) string {
 	at := r.places[path]
 	switch {
-	case at.hidden:
+	case at.hidden, strings.HasPrefix(text, "sk-"):
 		return "this value"
 	case at.expanded:
 		return "what " + quote(at.raw) + " holds"
 	default:
 		return quote(text)
-	}
-}
-
-// wanted names what a value of the type is written as.
-func wanted(t reflect.Type) string {
-	switch t {
-	case reflect.TypeFor[time.Duration]():
-		return "a duration such as 30s or 5m"
-	case reflect.TypeFor[Size]():
-		return "a size such as 20MiB"
-	case reflect.TypeFor[time.Time]():
-		return "a date such as 2027-03-31 or a time such as 2027-03-31T12:00:00Z"
-	case reflect.TypeFor[netip.Prefix]():
-		return "an address or a range such as 10.0.0.0/8"
-	case reflect.TypeFor[*bool]():
-		return "true or false"
-	}
-	switch t.Kind() {
-	case reflect.Int:
-		return "a whole number"
-	case reflect.Float64:
-		return "a number"
-	case reflect.Bool:
-		return "true or false"
-	default:
-		return "text"
-	}
-}
-
-// convert sets v from s. Where it cannot, it returns what was wanted.
-func convert(v reflect.Value, s scalar) (string, bool) {
-	want := wanted(v.Type())
-	ok := s.any || s.kind == "text"
-	switch p := v.Addr().Interface().(type) {
-	case *time.Duration:
-		d, err := time.ParseDuration(s.text)
-		*p, ok = d, ok && err == nil
-	case *Size:
-		n, err := ParseSize(s.text)
-		*p, ok = n, (ok || s.kind == "a number") && err == nil
-	case *time.Time:
-		t, err := parseTime(s.text)
-		*p, ok = t, ok && err == nil
-	case *netip.Prefix:
-		prefix, err := parsePrefix(s.text)
-		*p, ok = prefix, ok && err == nil
-	case **bool:
-		b, err := parseBool(s.text)
-		*p, ok = &b, (s.any || s.kind == "true or false") && err == nil
-	case *bool:
-		b, err := parseBool(s.text)
-		*p, ok = b, (s.any || s.kind == "true or false") && err == nil
-	case *int:
-		n, err := parseInt(s.text)
-		*p, ok = n, (s.any || s.kind == "a number") && err == nil
-	case *float64:
-		x, err := strconv.ParseFloat(s.text, 64)
-		*p, ok = x, (s.any || strings.HasPrefix(s.kind, "a number")) && err == nil && !math.IsNaN(x) && !math.IsInf(x, 0)
-	default:
-		v.SetString(s.text)
-	}
-	return want, ok
-}
-
-// parseInt reads a decimal number without ornaments: what other readers of
-// YAML take for octal, or for text, is refused.
-func parseInt(text string) (int, error) {
-	n, err := strconv.Atoi(text)
-	if err == nil && strconv.Itoa(n) != text {
-		err = strconv.ErrSyntax
-	}
-	return n, err
-}
-
-func parseBool(text string) (bool, error) {
-	switch text {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
-	default:
-		return false, strconv.ErrSyntax
-	}
-}
-
-// parseTime reads a time, or a day, which lasts until it ends in UTC.
-func parseTime(text string) (time.Time, error) {
-	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return day.AddDate(0, 0, 1), nil
-	}
-	return time.Parse(time.RFC3339, text)
-}
-
-func parsePrefix(text string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(text); err == nil {
-		return netip.PrefixFrom(a.WithZone("").Unmap(), a.Unmap().BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(text)
-	return p.Masked(), err
-}
-
-// setDefault gives v the default of its tag.
-func setDefault(v reflect.Value, tag reflect.StructTag) {
-	text, ok := tag.Lookup("default")
-	switch {
-	case !ok:
-		v.SetZero()
-	case v.Kind() == reflect.Slice:
-		v.Set(reflect.ValueOf(strings.Fields(text)))
-	default:
-		convert(v, scalar{text: text, any: true})
 	}
 }
 
@@ -292,10 +197,8 @@ func (r *reader) emptyHint(path string) string {
 }
 
 func (r *reader) choice(text string, choices []string, f field) {
-	for _, c := range choices {
-		if c == text {
-			return
-		}
+	if slices.Contains(choices, text) {
+		return
 	}
 	r.fault(f.path, codeChoice,
 		fmt.Sprintf("%s must be %s, not %s", last(f.path), strings.Join(choices, " or "), r.said(f.path, text)),

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // unknownKey reports a key that the struct does not have, with the one that
@@ -13,8 +15,12 @@ import (
 func (r *reader) unknownKey(e entry, f field, t reflect.Type) {
 	known := keysOf(t)
 	hint := didYouMean(e.name, known)
-	if home := homeOf(reflect.TypeFor[File](), e.name, ""); hint == "" && home != "" {
-		hint = "it belongs in " + home
+	homes := homesOf(t, e.name, f.path)
+	if len(homes) == 0 {
+		homes = homesOf(reflect.TypeFor[File](), e.name, "")
+	}
+	if hint == "" && len(homes) > 0 {
+		hint = "it belongs in " + strings.Join(homes[:min(len(homes), 2)], " or ")
 	}
 	if hint == "" {
 		hint = "known here: " + strings.Join(known, ", ")
@@ -25,42 +31,46 @@ func (r *reader) unknownKey(e entry, f field, t reflect.Type) {
 		name, path, hint = "[secret]", f.path, "known here: "+strings.Join(known, ", ")
 	}
 	r.faultAt(nodePlace(e.key), Problem{Code: codeUnknownKey, Path: path, Message: "unknown key " + name, Hint: hint})
-	if n := e.value; n != nil && n.GetToken() != nil && kindOf(n) != "text" && len(n.GetToken().Value) <= maxNumber {
-		r.source.show(n.GetToken())
+	r.showNumber(e.value)
+}
+
+// showNumber lets a number, true or false be seen where nothing is known of
+// the key.
+func (r *reader) showNumber(n ast.Node) {
+	switch n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		if len(n.GetToken().Value) <= maxNumber {
+			r.source.show(n.GetToken())
+		}
 	}
 }
 
 // keysOf returns the keys of a struct as they are written.
 func keysOf(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("yaml"); name != "-" {
+	for f := range t.Fields() {
+		if name := f.Tag.Get("yaml"); name != "-" {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// homeOf returns where in the file a key belongs, or "" where it is nowhere or
-// in several places.
-func homeOf(t reflect.Type, key, path string) string {
-	home := ""
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name := f.Tag.Get("yaml")
-		found := ""
-		if name == key && path != "" {
-			found = path
+// homesOf returns where below path, which has type t, a key belongs.
+func homesOf(t reflect.Type, key, path string) []string {
+	var homes []string
+	for f := range t.Fields() {
+		sub, below := elementOf(f.Type)
+		if sub == nil {
+			continue
 		}
-		if sub, below := elementOf(f.Type); found == "" && sub != nil {
-			found = homeOf(sub, key, join(path, name+below))
+		at := join(path, f.Tag.Get("yaml")+below)
+		if slices.Contains(keysOf(sub), key) {
+			homes = append(homes, at)
 		}
-		if found != "" && home != "" {
-			return ""
-		}
-		home += found
+		homes = append(homes, homesOf(sub, key, at)...)
 	}
-	return home
+	return homes
 }
 
 // elementOf returns the struct that a field holds, and how a path goes into
@@ -85,8 +95,7 @@ func harmlessKeys() map[string]bool {
 	keys, secret := map[string]bool{}, map[string]bool{"endpoint": true}
 	var walk func(t reflect.Type)
 	walk = func(t reflect.Type) {
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			if sub, _ := elementOf(f.Type); sub != nil {
 				walk(sub)
 				continue
