@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -72,8 +73,6 @@ func (c *call) text(choice int) string {
 		return encode(object{"answer": firstWords(said, 24)})
 	case q.last().Role == "tool":
 		text = "The tool answered: " + firstWords(q.last().text, 24)
-	case word == "!echo":
-		text = rest
 	case word == "!words":
 		text = manyWords(rest)
 	default:
@@ -227,9 +226,7 @@ func (c *call) body(all []completion) (object, int) {
 
 // adorn adds and renames what the step asks for.
 func (c *call) adorn(o object) object {
-	for key, value := range c.step.shape.extra {
-		o[key] = value
-	}
+	maps.Copy(o, c.step.shape.extra)
 	for from, to := range c.step.shape.rename {
 		if value, ok := o[from]; ok {
 			delete(o, from)

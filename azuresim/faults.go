@@ -178,10 +178,9 @@ func requestFaults() map[string]fault {
 			}
 		}},
 		"reasoning-exhausted": {"400, nothing left for an answer", always(reasoningExhausted())},
-		"empty-array":         {"400, messages are empty", always(invalid("Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.", "messages", "empty_array"))},
-		"below-minimum":       {"400, integer_below_min_value", always(belowMinimum("max_tokens", 1, 0))},
-		"above-maximum": {"400, decimal_above_max_value", always(
-			invalid("Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead.", "temperature", "decimal_above_max_value"))},
+		"empty-array":         {"400, messages are empty", always(emptyMessages())},
+		"below-minimum":       {"400, integer_below_min_value", always(outOfRange("max_tokens", "integer below minimum value", ">= 1", 0))},
+		"above-maximum":       {"400, decimal_above_max_value", always(outOfRange("temperature", "decimal above maximum value", "<= 2", 3))},
 		"no-stream-options": {"400, stream_options is unknown, if it is sent", func(c *call, s *Step, _ string, _ bool) {
 			if c.chat != nil && c.chat.has("stream_options") {
 				s.become(unknownArgument("stream_options"))
@@ -241,8 +240,8 @@ func accessFaults() map[string]fault {
 
 // limitFaults are the 429s and what resembles them.
 func limitFaults() map[string]fault {
-	wait := func(otherwise time.Duration, make func(time.Duration) *Step) applier {
-		return waiting(otherwise, func(s *Step, d time.Duration) { s.become(make(d)) })
+	wait := func(otherwise time.Duration, step func(time.Duration) *Step) applier {
+		return waiting(otherwise, func(s *Step, d time.Duration) { s.become(step(d)) })
 	}
 	const busy = http.StatusTooManyRequests
 	return map[string]fault{

@@ -97,14 +97,18 @@ func (c *call) whole(body string) {
 	c.w.WriteHeader(c.seen.Status)
 	switch {
 	case c.step.shape.endless:
-		for err := o.send(body); err == nil; {
+		err := o.send(body)
+		for err == nil {
 			err = o.send(body)
 		}
+		c.end(err)
 	case c.step.shape.unfinish:
-		if o.send(body[:len(body)/2]) == nil {
+		err := o.send(body[:len(body)/2])
+		if err == nil {
 			<-c.r.Context().Done()
-			c.wait(0)
+			err = errGone
 		}
+		c.end(err)
 	default:
 		c.end(o.send(body))
 	}
@@ -126,42 +130,47 @@ func (c *call) raws(chunks []string) {
 // stream sends events, with the step's injection, pause and cut in their places.
 func (c *call) stream(list []event) {
 	o := c.open()
-	s := &c.step
 	c.w.WriteHeader(c.seen.Status)
-	sent := 0
-	injected, paused := s.Inject == "", s.Pause == 0
+	sent, last := 0, -1
 	for i := 0; i < len(list); i++ {
-		e := list[i]
-		if !injected && sent >= s.InjectAt {
-			injected = true
-			if err := o.send(s.Inject); err != nil {
+		if sent > last {
+			last = sent
+			if err := c.interrupt(o, sent); err != nil {
 				c.end(err)
 				return
 			}
 		}
-		if !paused && sent >= s.PauseAt {
-			paused = true
-			if !c.wait(s.Pause) {
-				return
-			}
-		}
-		if s.CutEvents > 0 && sent >= s.CutEvents {
-			c.cut(o, s.shape.frame(e))
+		frame := c.step.shape.frame(list[i])
+		if c.step.CutEvents > 0 && sent >= c.step.CutEvents {
+			c.cut(o, frame)
 			return
 		}
-		if err := o.send(s.shape.frame(e)); err != nil {
+		if err := o.send(frame); err != nil {
 			c.end(err)
 			return
 		}
-		c.served(e)
-		if !s.OfContent || e.kind == kindContent {
+		c.served(list[i])
+		if !c.step.OfContent || list[i].kind == kindContent {
 			sent++
 		}
-		if s.shape.endless && e.kind == kindContent {
+		if c.step.shape.endless && list[i].kind == kindContent {
 			i--
 		}
 	}
 	c.linger(o)
+}
+
+// interrupt does what the step wants after so many events.
+func (c *call) interrupt(o *wire, sent int) error {
+	if c.step.Inject != "" && sent == c.step.InjectAt {
+		if err := o.send(c.step.Inject); err != nil {
+			return err
+		}
+	}
+	if c.step.Pause > 0 && sent == c.step.PauseAt && !c.wait(c.step.Pause) {
+		return errGone
+	}
+	return nil
 }
 
 // cut ends a stream before next, or in its middle.

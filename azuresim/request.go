@@ -2,7 +2,7 @@ package azuresim
 
 import (
 	"encoding/json"
-	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -148,9 +148,9 @@ func (q *chatRequest) float(name string, otherwise float64) float64 {
 
 // lastUser returns the text of the last user message.
 func (q *chatRequest) lastUser() string {
-	for i := len(q.messages) - 1; i >= 0; i-- {
-		if q.messages[i].Role == "user" {
-			return strings.TrimSpace(q.messages[i].text)
+	for _, m := range slices.Backward(q.messages) {
+		if m.Role == "user" {
+			return strings.TrimSpace(m.text)
 		}
 	}
 	return ""
@@ -214,139 +214,6 @@ func (c *call) reasoningTokens() int {
 	default:
 		return 128
 	}
-}
-
-// checkWindow refuses what does not fit the model.
-func (c *call) checkWindow() *Step {
-	q, d := c.chat, c.dep
-	asked := q.maxTokens()
-	param := "max_tokens"
-	if q.completion != nil {
-		param = "max_completion_tokens"
-	}
-	switch {
-	case d.MaxOutput > 0 && asked > d.MaxOutput:
-		return tooLarge(param, asked, d.MaxOutput)
-	case d.ContextWindow > 0 && d.Reasoning && q.promptTokens() > d.ContextWindow:
-		return inputLimit(d.ContextWindow, q.promptTokens())
-	case d.ContextWindow > 0 && q.promptTokens()+asked > d.ContextWindow:
-		return contextLength(d.ContextWindow, q.messageTokens(), q.toolTokens(), asked)
-	case asked > 0 && asked <= c.reasoningTokens():
-		return reasoningExhausted()
-	default:
-		return nil
-	}
-}
-
-// checkChat refuses what no model takes.
-func (c *call) checkChat() *Step {
-	q := c.chat
-	switch {
-	case !q.has("messages"):
-		return invalid("Missing required parameter: 'messages'.", "messages", "missing_required_parameter")
-	case len(q.messages) == 0:
-		return invalid("Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.", "messages", "empty_array")
-	case q.temperature() > 2 || q.float("top_p", 1) > 1:
-		return aboveMaximum(q)
-	case q.temperature() < 0:
-		return invalid("Invalid 'temperature': decimal below minimum value. Expected a value >= 0, but got "+number(q.temperature())+" instead.", "temperature", "decimal_below_min_value")
-	case q.n < 1:
-		return belowMinimum("n", 1, q.n)
-	case q.n > 128:
-		return invalid("Invalid 'n': integer above maximum value. Expected a value <= 128.", "n", "integer_above_max_value")
-	case q.limit != nil && *q.limit < 1:
-		return belowMinimum("max_tokens", 1, *q.limit)
-	case q.completion != nil && *q.completion < 1:
-		return belowMinimum("max_completion_tokens", 1, *q.completion)
-	case q.has("stream_options") && !q.stream:
-		return invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options", "")
-	default:
-		return c.checkMessages()
-	}
-}
-
-func aboveMaximum(q *chatRequest) *Step {
-	name, limit := "temperature", 2.0
-	if q.temperature() <= 2 {
-		name, limit = "top_p", 1
-	}
-	return invalid("Invalid '"+name+"': decimal above maximum value. Expected a value <= "+number(limit)+", but got "+
-		number(q.float(name, 1))+" instead.", name, "decimal_above_max_value")
-}
-
-func belowMinimum(name string, limit, got int) *Step {
-	return invalid("Invalid '"+name+"': integer below minimum value. Expected a value >= "+number(float64(limit))+", but got "+
-		number(float64(got))+" instead.", name, "integer_below_min_value")
-}
-
-// checkMessages refuses unknown roles, tool results without a call, and special
-// tokens in any text.
-func (c *call) checkMessages() *Step {
-	called := false
-	for i, m := range c.chat.messages {
-		role := fmt.Sprintf("messages[%d].role", i)
-		switch m.Role {
-		case "assistant":
-			called = len(m.ToolCalls) > 2
-		case "tool":
-			if !called {
-				return invalid("Invalid parameter: messages with role 'tool' must be a response to a preceding message with 'tool_calls'.", role, "")
-			}
-		case "system", "developer", "user", "function":
-			called = false
-		default:
-			return invalid("Invalid value: '"+m.Role+"'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and 'developer'.", role, "invalid_value")
-		}
-		for _, special := range specials() {
-			if strings.Contains(m.text, special) {
-				return specialTokens()
-			}
-		}
-	}
-	return nil
-}
-
-func specials() []string {
-	return []string{
-		"<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endoftext|>", "<|endofprompt|>",
-		"<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|startoftext|>", "<|return|>",
-		"<|constrain|>", "<|channel|>", "<|start|>", "<|end|>", "<|message|>", "<|call|>",
-	}
-}
-
-// checkParameters refuses what this deployment or this api-version does not
-// know.
-func (c *call) checkParameters() *Step {
-	q := c.chat
-	switch {
-	case q.has("stream_options") && c.dep.NoStreamOptions:
-		return invalid("Unrecognized request argument supplied: stream_options", "", "")
-	case q.format.Type == "json_schema" && c.route.before("2024-08-01"):
-		return onlyFrom("response_format value as json_schema", "2024-08-01-preview")
-	case q.choice.mode == "required" && c.route.before("2024-06-01"):
-		return onlyFrom("tool_choice value as required", "2024-06-01")
-	case c.dep.Reasoning && c.route.before("2024-12-01"):
-		return onlyFrom("Model "+c.dep.Model, "2024-12-01-preview")
-	}
-	for _, name := range []string{"stream_options", "max_completion_tokens", "parallel_tool_calls"} {
-		if q.has(name) && c.route.before("2024-09-01") {
-			return onlyFrom(name, "2024-09-01-preview")
-		}
-	}
-	if !c.dep.Reasoning {
-		return nil
-	}
-	for _, name := range []string{"max_tokens", "logprobs", "top_logprobs", "logit_bias", "stop"} {
-		if q.has(name) && string(q.fields[name]) != "false" {
-			return unsupportedParameter(name)
-		}
-	}
-	for _, name := range []string{"temperature", "top_p", "frequency_penalty", "presence_penalty"} {
-		if v := q.float(name, fixedValue(name)); v != fixedValue(name) {
-			return unsupportedValue(name, v)
-		}
-	}
-	return nil
 }
 
 // askedFault applies the faults that the request itself asks for.

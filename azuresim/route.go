@@ -30,29 +30,38 @@ type route struct {
 func parseRoute(r *http.Request, body []byte) route {
 	rt := route{version: r.URL.Query().Get("api-version")}
 	path := r.URL.EscapedPath()
-	if rest, ok := strings.CutPrefix(path, "/openai/deployments/"); ok && r.Method == http.MethodPost {
+	if rest, ok := strings.CutPrefix(path, "/openai/deployments/"); ok {
 		name, operation, _ := strings.Cut(rest, "/")
 		name, err := url.PathUnescape(name)
-		if err == nil && operation == "chat/completions" {
+		if err == nil && operation == "chat/completions" && r.Method == http.MethodPost {
 			rt.family, rt.deployment = familyClassic, name
 		}
 		return rt
 	}
-	prefix := map[family]string{familyV1: "/openai/v1", familyClassic: "/openai", familyOpenAI: "/v1"}
-	for _, f := range []family{familyV1, familyClassic, familyOpenAI} {
-		rest, ok := strings.CutPrefix(path, prefix[f])
-		switch {
-		case !ok:
-		case r.Method == http.MethodGet && (rest == "/models" || strings.HasPrefix(rest, "/models/")):
-			rt.family, rt.models = f, true
-			rt.model = strings.Trim(strings.TrimPrefix(rest, "/models"), "/")
-			return rt
-		case r.Method == http.MethodPost && rest == "/chat/completions" && f != familyClassic:
-			rt.family, rt.deployment = f, modelOf(body)
-			return rt
+	f, rest := surface(path)
+	switch model, one := strings.CutPrefix(rest, "models/"); {
+	case r.Method == http.MethodPost && rest == "chat/completions" && f != familyClassic:
+		rt.family, rt.deployment = f, modelOf(body)
+	case r.Method == http.MethodGet && (rest == "models" || one):
+		rt.family, rt.models = f, true
+		if one {
+			rt.model = model
 		}
 	}
 	return rt
+}
+
+// surface returns whose path this is, and what follows its prefix.
+func surface(path string) (family, string) {
+	for _, p := range []struct {
+		family family
+		prefix string
+	}{{familyV1, "/openai/v1/"}, {familyOpenAI, "/v1/"}, {familyClassic, "/openai/"}} {
+		if rest, ok := strings.CutPrefix(path, p.prefix); ok {
+			return p.family, rest
+		}
+	}
+	return familyNone, ""
 }
 
 func modelOf(body []byte) string {

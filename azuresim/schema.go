@@ -27,13 +27,8 @@ func (w schemaWalk) value(node object, name string, depth int) any {
 	if depth > schemaDepth {
 		return nil
 	}
-	for _, key := range []string{"const", "default"} {
-		if v, ok := node[key]; ok {
-			return v
-		}
-	}
-	if all, ok := node["enum"].([]any); ok && len(all) > 0 {
-		return all[0]
+	if v, ok := given(node); ok {
+		return v
 	}
 	for _, key := range []string{"anyOf", "oneOf", "allOf"} {
 		if all, ok := node[key].([]any); ok && len(all) > 0 {
@@ -45,12 +40,7 @@ func (w schemaWalk) value(node object, name string, depth int) any {
 	case "object":
 		return w.object(node, depth)
 	case "array":
-		items, _ := node["items"].(object)
-		list := []any{}
-		for range int(numberOf(node, "minItems", 0)) {
-			list = append(list, w.value(items, name, depth+1))
-		}
-		return list
+		return w.array(node, name, depth)
 	case "string":
 		return text(node, name)
 	case "integer", "number":
@@ -60,6 +50,29 @@ func (w schemaWalk) value(node object, name string, depth int) any {
 	default:
 		return nil
 	}
+}
+
+// given returns the value that node names itself.
+func given(node object) (any, bool) {
+	for _, key := range []string{"const", "default"} {
+		if v, ok := node[key]; ok {
+			return v, true
+		}
+	}
+	if all, ok := node["enum"].([]any); ok && len(all) > 0 {
+		return all[0], true
+	}
+	return nil, false
+}
+
+// array has as many items as it must.
+func (w schemaWalk) array(node object, name string, depth int) []any {
+	items, _ := node["items"].(object)
+	list := []any{}
+	for range int(numberOf(node, "minItems", 0)) {
+		list = append(list, w.value(items, name, depth+1))
+	}
+	return list
 }
 
 // object fills the required properties, or all where none is required.

@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weir/azuresim"
+	"weir/azuresim" //nolint:depguard // A test of the simulator imports the simulator.
 )
 
 const (
@@ -135,18 +135,7 @@ func content(t *testing.T, body string) string {
 	return text.String()
 }
 
-func TestAnswerIsAzures(t *testing.T) {
-	t.Parallel()
-	r := ask(t, azuresim.Config{}, classicPath, user("hello"), "x-ms-client-request-id", "abc")
-	if r.status != 200 || r.err != nil {
-		t.Fatalf("got %+v", r)
-	}
-	t.Log(r.body)
-	t.Log(r.header)
-}
-
-func TestStreamIsAzures(t *testing.T) {
-	t.Parallel()
-	r := ask(t, azuresim.Config{}, classicPath, user("hello", streamed, `,"stream_options":{"include_usage":true}`))
-	t.Log(r.body, r.header, time.Now())
+func contextWithTimeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(t.Context(), d)
 }
