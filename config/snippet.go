@@ -151,18 +151,27 @@ func (s *source) sight(line int) []byte {
 			}
 		}
 	}
-	space := func(i int) bool { return i < len(text) && (text[i] == ' ' || text[i] == '\t') }
 	for i := 0; i < len(text); i++ {
 		from := i
-		for space(i) {
-			i++
+		i += spaces(text[i:])
+		if from > 0 && sight[from-1] == hidden && i < len(text) && sight[i] == hidden {
+			continue
 		}
-		inside := from > 0 && sight[from-1] == hidden && i < len(text) && sight[i] == hidden
-		for at := from; at < i && !inside; at++ {
+		for at := from; at < i; at++ {
 			sight[at] = max(sight[at], seen)
 		}
 	}
 	return sight
+}
+
+// spaces returns how many spaces and tabs text begins with.
+func spaces(text []rune) int {
+	for i, c := range text {
+		if c != ' ' && c != '\t' {
+			return i
+		}
+	}
+	return len(text)
 }
 
 // plain returns a character that takes one column.
