@@ -108,6 +108,10 @@ func comments(t *testing.T) map[string]string {
 				if text == "" {
 					t.Errorf("%s.%s has no comment", spec.Name.Name, name)
 				}
+				if after, ok := strings.CutPrefix(text, name+" "); ok {
+					tag, _ := strconv.Unquote(field.Tag.Value)
+					text = reflect.StructTag(tag).Get("yaml") + " " + after
+				}
 				docs[spec.Name.Name+"."+name] = text
 			}
 			return true
