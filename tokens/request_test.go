@@ -172,7 +172,7 @@ func TestReferencesStayBounded(t *testing.T) {
 	t.Parallel()
 	var defs strings.Builder
 	for i := range 30 {
-		fmt.Fprintf(&defs, `"T%d":{"type":"object","properties":{"a":{"$ref":"#/$defs/T%d"},"b":{"$ref":"#/$defs/T%d"}}},`, i, i+1, i+1)
+		fmt.Fprintf(&defs, `"T%d":{"anyOf":[`+strings.Repeat(`{"$ref":"#/$defs/T%[2]d"},`, 9)+`{}]},`, i, i+1)
 	}
 	doubling := `{"properties":{"a":{"$ref":"#/$defs/T0"}},"$defs":{` + defs.String() + `"T30":{"type":"string"}}}`
 	if n := rendering(t, "gpt-4o", doubling); n > 2*len(doubling) {

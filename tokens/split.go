@@ -23,7 +23,10 @@ const (
 // pieces at a cut may merge worse apart, and that token makes the count an upper
 // bound in practice. Words of that length do not occur in natural languages; the
 // count of everything else is exact.
-func split(b []byte, count func(string) int) int {
+func split(b []byte, count func(string) int) int { return splitAt(b, window, count) }
+
+// splitAt is split with windows of about that many bytes.
+func splitAt(b []byte, window int, count func(string) int) int {
 	if len(b) <= maxRun {
 		if len(b) == 0 {
 			return 0
@@ -31,7 +34,7 @@ func split(b []byte, count func(string) int) int {
 		return count(string(b))
 	}
 	total, cuts := 0, 0
-	s := scanner{text: b}
+	s := scanner{text: b, window: window}
 	for s.pos < len(b) {
 		from := s.pos
 		forced := s.next()
@@ -53,8 +56,9 @@ func split(b []byte, count func(string) int) int {
 
 // scanner finds the ends of the windows of a text.
 type scanner struct {
-	text []byte
-	pos  int
+	text   []byte
+	window int
+	pos    int
 
 	// How many bytes there are since the last rune that cannot be in a piece of
 	// letters, digits, spaces or symbols. Marks may stand in two of them.
@@ -68,7 +72,7 @@ func (s *scanner) next() (forced bool) {
 	s.letters, s.digits, s.spaces, s.symbols = 0, 0, 0, 0
 	for i := start; i < len(s.text); {
 		if s.between(i) {
-			if i-start >= window {
+			if i-start >= s.window {
 				s.pos = i
 				return false
 			}

@@ -107,9 +107,10 @@ func TestWindowsKeepTheCount(t *testing.T) {
 			text.WriteString(rapid.StringOfN(rapid.RuneFrom([]rune("ab ")), 0, 4, -1).Draw(t, "letters"))
 			text.WriteString(strings.Repeat(unit.Draw(t, "unit"), rapid.IntRange(1, 40).Draw(t, "times")))
 		}
-		whole := strings.Repeat(text.String(), window/text.Len()+2)
+		const window = 200
+		whole := text.String()
 		v := encodings.vocabulary(rapid.SampledFrom([]string{CL100K, R50K}).Draw(t, "encoding"))
-		got, want := split([]byte(whole), v.count), v.count(whole)
+		got, want := splitAt([]byte(whole), window, v.count), v.count(whole)
 		if longestPiece(whole) < maxRun && got != want {
 			t.Fatalf("split(%q…) = %d, want %d", text.String(), got, want)
 		}
@@ -117,6 +118,32 @@ func TestWindowsKeepTheCount(t *testing.T) {
 			t.Fatalf("split(%q…) = %d, want at least %d", text.String(), got, want)
 		}
 	})
+}
+
+func TestEachCutCostsATokenAndNoTokenLessThanAByte(t *testing.T) {
+	t.Parallel()
+	text := bytes.Repeat([]byte("a"), 3*maxRun)
+	one := func(string) int { return 1 }
+	length := func(s string) int { return len(s) }
+	for _, tt := range []struct {
+		name  string
+		text  []byte
+		count func(string) int
+		want  int
+	}{
+		{"three windows and two cuts", text, one, 5},
+		{"as many as bytes", text, length, len(text)},
+		{"invalid bytes are read as three", bytes.Repeat([]byte("\xff"), 3*maxRun), length, 3*maxRun + 2},
+		{"short enough", text[:maxRun], one, 1},
+		{"nothing", nil, one, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := split(tt.text, tt.count); got != tt.want {
+				t.Errorf("split = %d, want %d", got, tt.want)
+			}
+		})
+	}
 }
 
 func TestCutsAreAnUpperBound(t *testing.T) {
