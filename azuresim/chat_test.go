@@ -129,6 +129,8 @@ func TestAnswerFollowsTheRequest(t *testing.T) {
 		{"after a tool's result", `{"messages":[{"role":"user","content":"!tool weather"},{"role":"assistant","tool_calls":[{"id":"a"}]},{"role":"tool","tool_call_id":"a","content":"sunny"}]` + tools + `,"tool_choice":"required"}`, `"content":"The tool answered: sunny"`},
 		{"JSON object", user("hi", `,"response_format":{"type":"json_object"}`), `"content":"{\"answer\":\"hi\"}"`},
 		{"JSON schema", user("hi", schema), `"content":"{\"l\":[true,true],\"t\":{\"unit\":\"C\"},\"x\":null}"`},
+		{"JSON schema with formats", user("hi", `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"properties":{"a":{"type":"string","format":"date"},"b":{"type":"string","format":"email"},"c":{"type":"string","minLength":3},"d":{"type":["string","null"],"maxLength":0},"e":{"const":7}}}}}`), `"content":"{\"a\":\"2026-01-02\",\"b\":\"someone@example.com\",\"c\":\"cxx\",\"d\":\"\",\"e\":7}"`},
+		{"JSON schema that refers to itself", user("hi", `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}}}`), `"content":"{\"a\":{\"a\":`},
 		{"turns are counted", `{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}]}`, `"content":"You said: c. That was turn 2 of our conversation."`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func contentFaults() map[string]fault {
 		"obfuscation":        {"padding in each chunk", with(func(s *Step) { s.shape.extra = object{"obfuscation": "a1b2c3d4"} })},
 		"error-null":         {`"error":null in each chunk and body`, with(func(s *Step) { s.shape.extra = object{"error": nil} })},
 		"huge-chunk":         {"1 MiB of text in one event", with(func(s *Step) { s.Content, s.shape.whole = strings.Repeat("0123456789abcdef", 1<<16), true })},
-		"infinite":           {"an answer that never ends", with(func(s *Step) { s.shape.endless, s.Gap = true, 10*time.Millisecond })},
+		"infinite":           {"an answer that never ends", with(func(s *Step) { s.shape.endless, s.Gap = true, 50*time.Millisecond })},
 	}
 }
 
@@ -65,7 +65,7 @@ func cutFaults() map[string]fault {
 		"truncated-json":   {"a body shorter than its Content-Length", with(func(s *Step) { s.CutBytes, s.shape.plain = 100, true })},
 		"short-json":       {"half a JSON body of the right length", always(&Step{Status: http.StatusOK, Body: `{"choices":[{"index":0,"message":{"role":"assist`})},
 		"unfinished-json":  {"half a JSON body, then silence", with(func(s *Step) { s.shape.unfinish, s.shape.plain = true, true })},
-		"endless-json":     {"JSON after JSON without end", with(func(s *Step) { s.shape.endless, s.shape.plain, s.Gap = true, true, 10*time.Millisecond })},
+		"endless-json":     {"JSON after JSON without end", with(func(s *Step) { s.shape.endless, s.shape.plain, s.Gap = true, true, 50*time.Millisecond })},
 		"close-after-read": {"the connection is closed once the request is read", with(func(s *Step) { s.CloseAfterRead = true })},
 		"hang":             {"no answer at all", with(func(s *Step) { s.Hang = true })},
 	}

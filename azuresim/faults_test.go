@@ -200,6 +200,9 @@ func TestFaultIsScripted(t *testing.T) {
 		if tt.name == "no-temperature" || tt.name == "no-stream-options" {
 			continue // They look at the request, which a script comes before.
 		}
+		if tt.name == "gzip-bomb" {
+			continue // Twice is enough of 16 MiB.
+		}
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

@@ -213,6 +213,42 @@ func TestRecordSaysWhatArrivedAndWasServed(t *testing.T) {
 	})
 }
 
+func TestStepShapesAStream(t *testing.T) {
+	t.Parallel()
+	whole := chunks(ask(t, azuresim.Config{}, classicPath, user("hi", streamed)).body)
+	for _, tt := range []struct {
+		name string
+		step azuresim.Step
+		want []string
+		took time.Duration
+	}{
+		{"cut after two events", azuresim.Step{CutEvents: 2}, whole[:2], 0},
+		{"cut in the middle of the third", azuresim.Step{CutEvents: 2, CutMid: true}, append(whole[:2:2], whole[2][:(len("data: ")+len(whole[2])+2)/2-len("data: ")]), 0},
+		{"cut after two events of content", azuresim.Step{CutEvents: 2, OfContent: true}, whole[:4], 0},
+		{"injection before the first", azuresim.Step{Inject: "data: x\n\n"}, append([]string{"x"}, whole...), 0},
+		{"injection after one", azuresim.Step{Inject: "data: x\n\n", InjectAt: 1, CutEvents: 1}, []string{whole[0], "x"}, 0},
+		{"a pause", azuresim.Step{Pause: 9 * time.Second, PauseAt: 3}, whole, 9 * time.Second},
+		{"gaps", azuresim.Step{Gap: time.Second, Delay: time.Second}, whole, time.Duration(len(whole)) * time.Second},
+		{"no end", azuresim.Step{NoDone: true}, whole[:len(whole)-1], 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				sim := azuresim.New(azuresim.Config{})
+				sim.Script(tt.step)
+				r := post(t.Context(), serve(t, sim), classicPath, user("hi", streamed))
+				if diff := cmp.Diff(tt.want, chunks(r.body)); diff != "" || r.err != nil {
+					t.Errorf("error %v, events (-want +got):\n%s", r.err, diff)
+				}
+				if took := time.Since(begun); took != tt.took {
+					t.Errorf("took %v, want %v", took, tt.took)
+				}
+			})
+		})
+	}
+}
+
 func TestCutAtEveryByte(t *testing.T) {
 	t.Parallel()
 	whole := ask(t, azuresim.Config{}, classicPath, user("hi", streamed)).body
