@@ -12,6 +12,8 @@ type Call struct {
 	Header  map[string][]string // what goes along of the client's header
 	Added   string              // the field of the output bound that the gateway added; "" none
 	Retries int                 // how often the client itself has tried before
+	Prompt  int64               // its length in tokens; 0 unknown
+	Output  int64               // the bound on each choice of its answer; 0 none
 	Within  time.Duration       // how long the client waits for a beginning; 0 it did not say
 }
 

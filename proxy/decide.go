@@ -23,7 +23,7 @@ func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage
 	err := d.screen(team)
 	if err == nil || team.Shadow {
 		d.note(err)
-		err = d.fit(g.cfg.Counter, team)
+		err = d.fit(team)
 		rec.EstimatedInput = d.fitted.Prompt
 	}
 	if err != nil && !team.Shadow {
@@ -54,8 +54,8 @@ func (d *decision) screen(team Team) error {
 }
 
 // fit counts the prompt and makes it fit.
-func (d *decision) fit(counter Counter, team Team) error {
-	prompt := counter.Prompt(d.model.Base, d.request)
+func (d *decision) fit(team Team) error {
+	prompt := d.model.Counter.Prompt(d.request)
 	d.fitted.Prompt, d.fitted.Output = prompt.Total, d.request.MaxTokens
 	d.window = merged(d.model.Window, team.Window)
 	fitted, err := d.window.Fit(d.request, prompt)

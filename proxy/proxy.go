@@ -28,12 +28,12 @@ type Upstream interface {
 	Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*openai.Answer, error)
 }
 
-// Counter counts tokens as a model does.
+// Counter counts tokens as one model does.
 type Counter interface {
 	// Prompt returns what a request's prompt comes to, tools and all.
-	Prompt(model string, r *openai.Request) policy.Prompt
+	Prompt(r *openai.Request) policy.Prompt
 	// Text returns what a text comes to, as part of an answer.
-	Text(model string, text []byte) int64
+	Text(text []byte) int64
 }
 
 // Config is what a Gateway works with.
@@ -47,7 +47,6 @@ type Config struct {
 	Any func(name string) Model
 
 	Limiter  quota.Limiter
-	Counter  Counter
 	Upstream Upstream
 
 	MaxBody   int64         // the largest body that is read, in bytes
@@ -58,10 +57,10 @@ type Config struct {
 // Model is what the gateway must know of a model.
 type Model struct {
 	Name        string
-	Base        string        // what it really is, for the Counter
-	Window      policy.Window // its own bounds; a team's are put in
-	Deployments []string      // the names that its deployments have in Azure
-	Created     int64         // when it was configured, in Unix seconds
+	Base    string        // what it really is
+	Counter Counter       // counts for what it really is
+	Window  policy.Window // its own bounds; a team's are put in
+	Created int64         // when it was configured, in Unix seconds
 }
 
 // Team is a caller with its policy and its allowance.
@@ -164,7 +163,10 @@ type decision struct {
 
 // call returns what goes upstream.
 func (d *decision) call(r *http.Request, m Model) *openai.Call {
-	call := &openai.Call{Request: d.request, Model: m.Name, Added: d.fitted.Set, Header: forwarded(r.Header)}
+	call := &openai.Call{
+		Request: d.request, Model: m.Name, Added: d.fitted.Set, Header: forwarded(r.Header),
+		Prompt: d.fitted.Prompt, Output: d.fitted.Output,
+	}
 	call.Retries = usage.From(r.Context()).Retry
 	call.Within = patience(r.Header)
 	return call

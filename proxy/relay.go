@@ -148,7 +148,7 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 	h.Set("X-Accel-Buffering", "no")
 	c.Response().WriteHeader(a.Status)
 	rec.Status = a.Status
-	seen := &tally{counter: g.cfg.Counter, model: d.model.Base}
+	seen := &tally{counter: d.model.Counter}
 	p := newPipe(c.Response(), g.cfg.KeepAlive)
 	err := copyEvents(p, a.Stream, openai.NewRewriter(openai.Profile{OpenAI: !azurePath(c.Path()), HideUsage: !d.usage}), func(e openai.Event) {
 		if rec.FirstToken == 0 && e.Content {

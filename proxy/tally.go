@@ -13,7 +13,6 @@ const maxTallied = 8
 // usage.
 type tally struct {
 	counter Counter
-	model   string
 	counted int64
 	pending [maxTallied][]byte
 }
@@ -32,7 +31,7 @@ func (t *tally) add(choice int64, text openai.Value) {
 
 func (t *tally) count(i int64) {
 	if len(t.pending[i]) > 0 {
-		t.counted += t.counter.Text(t.model, t.pending[i])
+		t.counted += t.counter.Text(t.pending[i])
 		t.pending[i] = t.pending[i][:0]
 	}
 }

@@ -56,6 +56,9 @@ type attempt struct {
 func (r *run) attempt(ctx context.Context, m *member) (*openai.Answer, policy.Outcome) {
 	a := &attempt{run: r, member: m, begun: time.Now()}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
+	r.mu.Lock()
+	r.live[a] = struct{}{}
+	r.mu.Unlock()
 	within := time.Until(r.ends)
 	if t := r.cfg.Timeouts.FirstByte; r.call.Request.Stream && t > 0 {
 		within = min(within, t)
@@ -78,6 +81,9 @@ func (r *run) attempt(ctx context.Context, m *member) (*openai.Answer, policy.Ou
 
 // close lets go of everything the attempt holds.
 func (a *attempt) close() {
+	a.mu.Lock()
+	delete(a.live, a)
+	a.mu.Unlock()
 	a.timer.Stop()
 	a.cancel(nil)
 	if a.body != nil {
@@ -187,6 +193,8 @@ func (a *attempt) broken(err error) policy.Outcome {
 		o := policy.Broken(true, true)
 		o.Impatient = a.call.Within > 0 && !time.Now().Before(a.ends)
 		return o
+	case errors.Is(cause, errStopped):
+		return policy.Outcome{Class: policy.Gone, Reason: "stopped"}
 	case cause != nil:
 		hung := a.call.Request.Stream && a.call.Within == 0 && a.body == nil && time.Since(a.begun) >= hang
 		return policy.Outcome{Class: policy.Gone, Reason: "client_gone", Hung: hung}

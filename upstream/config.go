@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"time"
 
+	"weir/openai"
 	"weir/policy"
 )
 
@@ -61,6 +62,15 @@ type Deployment struct {
 	Weight      int // the share within one priority; below 1 it is never asked
 	MaxInFlight int // requests at once; 0 any
 	Temperature Temperature
+
+	ContextWindow int64 // prompt and answer together, in tokens; 0 unknown
+	MaxOutput     int64 // the longest answer, in tokens; 0 unknown
+}
+
+// fits reports whether a call fits the deployment, whose windows may be smaller
+// than those of others that serve the same model.
+func (d *Deployment) fits(c *openai.Call) bool {
+	return (d.ContextWindow == 0 || c.Prompt+c.Output <= d.ContextWindow) && (d.MaxOutput == 0 || c.Output <= d.MaxOutput)
 }
 
 // ID returns the name by which logs and headers know the deployment.

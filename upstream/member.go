@@ -185,16 +185,6 @@ func inTurn(tied []*member) *member {
 	return next
 }
 
-// other reports whether another deployment than m may be asked now.
-func (g *group) other(m *member, tried map[*member]int) bool {
-	for _, o := range g.members {
-		if o != m && tried[o] < 2 && o.ready() {
-			return true
-		}
-	}
-	return false
-}
-
 // condition describes why none of the deployments may be asked, and how long it
 // is at least until one may be. Throttled is whether waiting is all it takes.
 func (g *group) condition() (why string, wait time.Duration, throttled bool) {

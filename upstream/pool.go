@@ -22,6 +22,7 @@ type Pool struct {
 	cfg Config
 
 	mu     sync.Mutex
+	live   map[*attempt]struct{}
 	groups map[string]*group
 	passed []string // the models of groups that Any serves, oldest first
 }
@@ -38,7 +39,7 @@ func New(cfg Config) *Pool {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{cfg: cfg, groups: map[string]*group{}}
+	p := &Pool{cfg: cfg, groups: map[string]*group{}, live: map[*attempt]struct{}{}}
 	for name, m := range cfg.Models {
 		p.groups[name] = p.group(name, m)
 	}
@@ -69,6 +70,16 @@ func (p *Pool) find(model string) *group {
 	p.groups[model] = p.group(model, Model{Deployments: []Deployment{d}})
 	p.passed = append(p.passed, model)
 	return p.groups[model]
+}
+
+// Stop breaks off everything that is under way. Streams that have begun end as if
+// their deployments had failed.
+func (p *Pool) Stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for a := range p.live {
+		a.cancel(errStopped)
+	}
 }
 
 // State is what a deployment is doing.
@@ -156,7 +167,7 @@ func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*o
 const forever = 24 * time.Hour
 
 func (r *run) do(ctx context.Context) (*openai.Answer, error) {
-	m, report := r.group.pick(func(*member) bool { return false })
+	m, report := r.group.pick(func(m *member) bool { return !m.fits(r.call) })
 	if m == nil {
 		return nil, r.none()
 	}
@@ -189,7 +200,7 @@ func (r *run) do(ctx context.Context) (*openai.Answer, error) {
 func (r *run) progress(m *member, o policy.Outcome) policy.Tried {
 	t := policy.Tried{
 		Here:   r.tried[m],
-		Alone:  !r.group.other(m, r.tried),
+		Alone:  !r.other(m),
 		Left:   time.Until(r.ends),
 		Whole:  r.ends.Sub(r.start),
 		Client: r.call.Retries,
@@ -262,7 +273,7 @@ func (r *run) next(ctx context.Context, m *member, act policy.Action) (*member, 
 		}
 	}
 	if act.Other {
-		o, report := r.group.pick(func(o *member) bool { return o == m || r.tried[o] >= 2 })
+		o, report := r.group.pick(func(o *member) bool { return o == m || r.tried[o] >= 2 || !o.fits(r.call) })
 		if o != nil {
 			return o, report
 		}
@@ -275,6 +286,16 @@ func (r *run) next(ctx context.Context, m *member, act policy.Action) (*member, 
 
 // least is the time below which no further attempt is begun.
 const least = time.Second
+
+// other reports whether another deployment than m may be asked now.
+func (r *run) other(m *member) bool {
+	for _, o := range r.group.members {
+		if o != m && r.tried[o] < 2 && o.fits(r.call) && o.ready() {
+			return true
+		}
+	}
+	return false
+}
 
 // worthwhile reports whether another attempt could still end in time.
 func (r *run) worthwhile() bool { return time.Until(r.ends) >= least }
@@ -392,6 +413,9 @@ func shown(o policy.Outcome) error {
 	case policy.Misconfigured:
 		e.Code = openai.CodeUpstreamAuth
 		e.Message = "The deployment does not accept the gateway's credential. Whoever runs the gateway must mend its configuration."
+	case policy.Gone:
+		e.Status, e.Code = http.StatusServiceUnavailable, openai.CodeShuttingDown
+		e.Message, e.NoRetry = "This gateway is shutting down. Send the request again: another one will take it.", false
 	case policy.TimedOut:
 		e.Status, e.Code = http.StatusGatewayTimeout, openai.CodeTimeout
 		e.Message = "The deployment did not answer in time."
@@ -408,5 +432,9 @@ func shown(o policy.Outcome) error {
 	return e
 }
 
-// errTime says that an attempt took too long, or a stream stood still.
-var errTime = errors.New("upstream: no answer in time")
+// errTime says that an attempt took too long, or a stream stood still; errStopped
+// that the gateway itself is at its end.
+var (
+	errTime    = errors.New("upstream: no answer in time")
+	errStopped = errors.New("upstream: stopped")
+)

@@ -1,0 +1,88 @@
+// Package command is the command line, one file a command; serve wires every
+// part to every other and shuts them down.
+//
+// What a part does is not decided here. A command writes to the streams it is
+// given and returns an error; Main alone turns that into an exit code.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes.
+const (
+	exitOK        = 0
+	exitError     = 1 // the configuration, or what happened
+	exitUsage     = 2 // the command line
+	exitUnhealthy = 3 // of healthcheck
+)
+
+// usageError says that the command line makes no sense.
+type usageError struct{ error }
+
+var errUnhealthy = errors.New("unhealthy")
+
+// Main runs the command line and returns its exit code.
+func Main(ctx context.Context, args []string) int {
+	s := &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	if info, err := os.Stderr.Stat(); err == nil {
+		s.terminal = info.Mode()&os.ModeCharDevice != 0
+	}
+	return s.main(ctx, args)
+}
+
+func (s *streams) main(ctx context.Context, args []string) int {
+	root := rootCommand(s)
+	root.SetArgs(args)
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	_, _ = fmt.Fprintln(s.err, "weir:", err) // there is nowhere else to say it
+	var wrong usageError
+	switch {
+	case errors.As(err, &wrong):
+		return exitUsage
+	case errors.Is(err, errUnhealthy):
+		return exitUnhealthy
+	default:
+		return exitError
+	}
+}
+
+func rootCommand(s *streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "weir",
+		Short: "An OpenAI-compatible gateway in front of Azure OpenAI",
+		Long: "An OpenAI-compatible gateway in front of Azure OpenAI.\n\n" +
+			"Without a command it serves: what -c, WEIR_CONFIG or ./weir.yaml says, or else\n" +
+			"the resource that AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY name.",
+		Args:          func(_ *cobra.Command, args []string) error { return unknown(args) },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	path := configFlag(root)
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return s.serve(cmd.Context(), *path) }
+	root.AddCommand(serveCommand(s), demoCommand(s))
+	return root
+}
+
+func unknown(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("there is no command %q: weir --help lists them", args[0])}
+}
+
+func configFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().StringP("config", "c", "", "configuration `file` (default: $WEIR_CONFIG, then ./weir.yaml, then the environment alone)")
+}

@@ -1,0 +1,292 @@
+package command
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"weir/config"
+	"weir/tokens"
+)
+
+func serveCommand(s *streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the OpenAI API (the default)",
+		Args:  cobra.NoArgs,
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return s.serve(cmd.Context(), *path) }
+	return cmd
+}
+
+// serve runs the gateway that the configuration describes until it is told to
+// stop.
+func (s *streams) serve(ctx context.Context, path string) error {
+	f, source, err := s.load(path)
+	if err != nil {
+		return err
+	}
+	log := s.logger(f)
+	log.Info("configuration", "source", source)
+	return run(ctx, f, Parts{Log: log}, func(api, admin string) {
+		log.Info("listening", "api", api, "admin", admin)
+	})
+}
+
+// load reads the configuration from the file that is named, or else from
+// weir.yaml where there is one, or else from the environment alone. Source says
+// which it was.
+func (s *streams) load(path string) (f *config.File, source string, err error) {
+	opts := options()
+	var problems []config.Problem
+	found, why := chosen(path)
+	if found == "" {
+		f, problems = config.FromEnvironment(opts)
+		source = "the environment: " + why
+	} else {
+		f, problems = config.Load(found, opts)
+		source = found + ": " + why
+	}
+	for _, p := range problems {
+		_, _ = fmt.Fprintln(s.err, p) // there is nowhere else to say it
+	}
+	if f == nil {
+		return nil, source, errConfiguration
+	}
+	return f, source, nil
+}
+
+var errConfiguration = errors.New("the configuration has errors: nothing was started")
+
+// chosen returns which configuration file to read, "" for none, and why that one.
+func chosen(path string) (found, why string) {
+	if path != "" {
+		return path, "named with -c"
+	}
+	if path = os.Getenv("WEIR_CONFIG"); path != "" {
+		return path, "named by WEIR_CONFIG"
+	}
+	if _, err := os.Stat(defaultFile); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return defaultFile, "found here"
+	}
+	return "", "no file was named and there is no " + defaultFile
+}
+
+const defaultFile = "weir.yaml"
+
+// options returns what a configuration is read with.
+func options() config.Options {
+	return config.Options{
+		Getenv: os.LookupEnv, ReadFile: os.ReadFile, Now: time.Now(),
+		KnownModel: func(base string) (int, bool) {
+			m := tokens.Lookup(base)
+			return m.ContextWindow, m.Known
+		},
+	}
+}
+
+// logger returns the log that the configuration asks for.
+func (s *streams) logger(f *config.File) *slog.Logger {
+	opts := &slog.HandlerOptions{}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.Telemetry.Log.Level)); err == nil {
+		opts.Level = level
+	}
+	format := f.Telemetry.Log.Format
+	if format == "text" || format == "auto" && s.terminal {
+		return slog.New(slog.NewTextHandler(s.err, opts))
+	}
+	return slog.New(slog.NewJSONHandler(s.err, opts))
+}
+
+// The bounds on what a client may send before its body.
+const (
+	readHeader = 10 * time.Second
+	idle       = 120 * time.Second
+	maxHeader  = 16 << 10
+)
+
+// run serves f until ctx is done or a signal comes; the second signal ends
+// everything at once. Started is called when both ports listen.
+func run(ctx context.Context, f *config.File, p Parts, started func(api, admin string)) error {
+	p.Encodings = new(tokens.Encodings)
+	g, err := Build(f, p)
+	if err != nil {
+		return err
+	}
+	go p.Encodings.Warm(encodings(f)...)
+	api, err := listen(ctx, f.Server.Listen, "server.listen")
+	if err != nil {
+		return err
+	}
+	admin, err := listen(ctx, f.Server.AdminListen, "server.admin_listen")
+	if err != nil {
+		_ = api.Close() // it serves nobody yet
+		return err
+	}
+	scheme := "http://"
+	if f.Server.TLS.CertFile != "" {
+		scheme = "https://"
+		api = tls.NewListener(api, certificates(f.Server.TLS))
+	}
+	errs := make(chan error, 2)
+	servers := []*http.Server{server(g.API, p.Log), server(g.Admin, p.Log)}
+	for i, l := range []net.Listener{api, admin} {
+		go func() { errs <- servers[i].Serve(l) }()
+	}
+	started(scheme+address(api), "http://"+address(admin))
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	select {
+	case err := <-errs:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	case <-signals:
+	}
+	return g.shutdown(f.Server.ShutdownGrace, signals, p.Log, servers)
+}
+
+// encodings returns the vocabularies that the configured models need.
+func encodings(f *config.File) []string {
+	if f.PassThrough != "" {
+		return []string{tokens.O200K}
+	}
+	b := &builder{file: f}
+	var names []string
+	for name, m := range f.Models {
+		names = append(names, b.facts(name, m).Encoding)
+	}
+	return names
+}
+
+func server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeader, IdleTimeout: idle, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// shutdown refuses new requests, waits for those under way, and ends the rest
+// when the grace is over or a second signal comes.
+func (g *Gateway) shutdown(grace time.Duration, again <-chan os.Signal, log *slog.Logger, servers []*http.Server) error {
+	log.Info("draining", "grace", grace.String())
+	empty := g.gate.close()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-empty:
+	case <-timer.C:
+		log.Warn("the grace is over: streams are broken off")
+	case <-again:
+		log.Warn("told twice: streams are broken off")
+	}
+	g.Pool.Stop()
+	last := time.NewTimer(time.Second)
+	defer last.Stop()
+	select {
+	case <-empty:
+	case <-last.C:
+	}
+	var errs []error
+	for _, s := range servers {
+		errs = append(errs, s.Close())
+	}
+	log.Info("stopped")
+	return errors.Join(errs...)
+}
+
+// listen opens an address: host:port, or unix:/path, where a socket that nobody
+// listens at is replaced.
+func listen(ctx context.Context, at, setting string) (net.Listener, error) {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(at, "unix:"); ok {
+		network, at = "unix", path
+		if c, err := net.DialTimeout(network, path, time.Second); err == nil {
+			_ = c.Close() // somebody is there: listening will fail and say so
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			_ = os.Remove(path) // if it cannot be removed listening will fail and say so
+		}
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, network, at)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s: %s is in use by another process: stop it, or choose another address", setting, at)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	return l, nil
+}
+
+func address(l net.Listener) string {
+	if a, ok := l.Addr().(*net.UnixAddr); ok {
+		return "unix:" + a.Name
+	}
+	return l.Addr().String()
+}
+
+// certificates returns a TLS configuration that reads its files again when they
+// have changed.
+func certificates(f config.TLS) *tls.Config {
+	var mu sync.Mutex
+	var cert *tls.Certificate
+	var read time.Time
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			changed, err := lastChange(f.CertFile, f.KeyFile)
+			if cert != nil && (err != nil || !changed.After(read)) {
+				return cert, nil
+			}
+			fresh, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+			if err != nil && cert == nil {
+				return nil, fmt.Errorf("server.tls: %w", err)
+			}
+			if err == nil {
+				cert, read = &fresh, changed
+			}
+			return cert, nil
+		},
+	}
+}
+
+// lastChange returns when the younger of the files was written.
+func lastChange(files ...string) (time.Time, error) {
+	var last time.Time
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if err != nil {
+			return last, fmt.Errorf("server.tls: %w", err)
+		}
+		if info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+	}
+	return last, nil
+}
+
+// streams are where a command writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	terminal bool // err is one
+}
