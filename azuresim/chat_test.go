@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weir/azuresim" //nolint:depguard // A test of the simulator imports the simulator.
+	"weir/azuresim"
 )
 
 const safe = `"hate":{"filtered":false,"severity":"safe"},`

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weir/azuresim" //nolint:depguard // A test of the simulator imports the simulator.
+	"weir/azuresim"
 )
 
 // faultRow is what a client sees of one fault.

@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weir/azuresim" //nolint:depguard // A test of the simulator imports the simulator.
+	"weir/azuresim"
 )
 
 const (

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"weir/azuresim" //nolint:depguard // A test of the simulator imports the simulator.
+	"weir/azuresim"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

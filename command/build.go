@@ -306,7 +306,7 @@ func (b *builder) echo(api *proxy.Gateway, gate *gate) http.Handler {
 	e.GET("/readyz", gate.readyz)
 	e.GET("/healthz", gate.readyz)
 	keys, open := b.keys()
-	api.Routes(e.Group("", middleware.Drain(gate.draining), middleware.Auth(keys, open)))
+	api.Routes(e, middleware.Drain(gate.draining), middleware.Auth(keys, open))
 	return e
 }
 

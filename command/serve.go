@@ -217,7 +217,8 @@ func listen(ctx context.Context, at, setting string) (net.Listener, error) {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(at, "unix:"); ok {
 		network, at = "unix", path
-		if c, err := net.DialTimeout(network, path, time.Second); err == nil {
+		dialer := net.Dialer{Timeout: time.Second}
+		if c, err := dialer.DialContext(ctx, network, path); err == nil {
 			_ = c.Close() // somebody is there: listening will fail and say so
 		} else if errors.Is(err, syscall.ECONNREFUSED) {
 			_ = os.Remove(path) // if it cannot be removed listening will fail and say so

@@ -56,7 +56,7 @@ type Config struct {
 
 // Model is what the gateway must know of a model.
 type Model struct {
-	Name        string
+	Name    string
 	Base    string        // what it really is
 	Counter Counter       // counts for what it really is
 	Window  policy.Window // its own bounds; a team's are put in
@@ -86,11 +86,8 @@ type Gateway struct {
 // New returns a Gateway.
 func New(cfg Config) *Gateway { return &Gateway{cfg: cfg} }
 
-// Routes adds every path that the API is called by.
-func (g *Gateway) Routes(r interface {
-	Add(method, path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route
-},
-) {
+// Routes adds every path that the API is called by, each behind m.
+func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 	for _, path := range []string{
 		"/v1/chat/completions",
 		"/chat/completions",
@@ -100,13 +97,13 @@ func (g *Gateway) Routes(r interface {
 		"/deployments/:deployment/chat/completions",
 		"/models/chat/completions",
 	} {
-		r.Add(http.MethodPost, path, g.Chat)
+		e.POST(path, g.Chat, m...)
 	}
 	for _, path := range []string{"/v1/models", "/models", "/openai/v1/models", "/openai/models"} {
-		r.Add(http.MethodGet, path, g.ListModels)
-		r.Add(http.MethodGet, path+"/:model", g.GetModel)
+		e.GET(path, g.ListModels, m...)
+		e.GET(path+"/:model", g.GetModel, m...)
 	}
-	r.Add(http.MethodGet, "/openai/deployments", g.ListDeployments)
+	e.GET("/openai/deployments", g.ListDeployments, m...)
 }
 
 // Chat serves one chat request.
