@@ -141,6 +141,7 @@ func (g *Gateway) Chat(c echo.Context) error {
 		}
 		return err
 	}
+	release()
 	d.request = nil // a stream must not hold it
 	return g.relay(c, answer, d, rec)
 }

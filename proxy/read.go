@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -26,7 +27,8 @@ const (
 )
 
 // read returns the request, its body read once, whole and under the limits, and
-// the function that gives up its place among the bodies that are held.
+// the function that gives up its place among the bodies that are held, which may
+// be called more than once.
 func (g *Gateway) read(c echo.Context, rec *usage.Record) (*openai.Request, func(), error) {
 	r := c.Request()
 	if err := acceptable(r); err != nil {
@@ -40,7 +42,7 @@ func (g *Gateway) read(c echo.Context, rec *usage.Record) (*openai.Request, func
 	if held < 0 {
 		held = limit
 	}
-	release := func() { g.bodies.Add(-held) }
+	release := sync.OnceFunc(func() { g.bodies.Add(-held) })
 	if n := g.bodies.Add(held); g.cfg.MaxBodies > 0 && n > g.cfg.MaxBodies && n > held {
 		release()
 		return nil, nil, &openai.Error{

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -127,11 +128,11 @@ func (a *attempt) request() (*http.Request, error) {
 		WroteHeaders: func() { a.sent.Store(true) },
 	})
 	body := a.call.Request.Body(a.edits()...)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.member.url(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.member.url(), &outgoing{left: body})
 	if err != nil {
 		return nil, fmt.Errorf("upstream: making the request: %w", err)
 	}
-	req.GetBody = nil
+	req.ContentLength = int64(len(body))
 	maps.Copy(req.Header, a.call.Header)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept-Encoding", "identity")
@@ -338,6 +339,33 @@ func (a *attempt) end(err error) {
 		late.Stop()
 		a.close()
 	}()
+}
+
+// outgoing is a request's body. It lets go of its bytes once it is closed, which
+// the transport does long before a stream is over. It cannot be read again.
+type outgoing struct {
+	mu   sync.Mutex
+	left []byte
+}
+
+// Read reads what is left.
+func (o *outgoing) Read(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, o.left)
+	o.left = o.left[n:]
+	return n, nil
+}
+
+// Close lets go of the bytes.
+func (o *outgoing) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.left = nil
+	return nil
 }
 
 // watched is a body that is given up where nothing comes for too long.

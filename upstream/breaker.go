@@ -16,7 +16,7 @@ type Breaker struct {
 	MinRequests int           // or, of at least so many in the window,
 	Ratio       float64       // this share
 	Open        time.Duration // how long it stays open before one request may probe
-	Watchdog    time.Duration // how long that probe may take
+	Watchdog    time.Duration // how long that probe may take, or twice as long as good calls do
 }
 
 // verdict is what an attempt says of its deployment.
@@ -41,7 +41,8 @@ type breaker struct {
 	step *gobreaker.TwoStepCircuitBreaker[any]
 	past window
 
-	opened atomic.Int64 // when it last opened, in nanoseconds
+	opened  atomic.Int64 // when it last opened, in nanoseconds
+	longest atomic.Int64 // how long good calls take at most, of late, in nanoseconds
 }
 
 func newBreaker(name string, cfg Breaker) *breaker {
@@ -73,6 +74,7 @@ func (b *breaker) allow() (report func(verdict), ok bool) {
 	if err != nil {
 		return nil, false
 	}
+	begun := time.Now()
 	var once sync.Once
 	var watchdog *time.Timer
 	report = func(v verdict) {
@@ -80,14 +82,25 @@ func (b *breaker) allow() (report func(verdict), ok bool) {
 			if watchdog != nil {
 				watchdog.Stop()
 			}
+			if v == good {
+				b.took(time.Since(begun))
+			}
 			b.past.add(time.Now(), v)
 			done(v.err())
 		})
 	}
 	if b.step.State() == gobreaker.StateHalfOpen {
-		watchdog = time.AfterFunc(b.cfg.Watchdog, func() { report(bad) })
+		patience := max(b.cfg.Watchdog, 2*time.Duration(b.longest.Load()))
+		watchdog = time.AfterFunc(patience, func() { report(bad) })
 	}
 	return report, true
+}
+
+// took notes how long a good call took. Long answers are forgotten slowly, so
+// that a probe among them is given the time that it needs.
+func (b *breaker) took(d time.Duration) {
+	before := b.longest.Load()
+	b.longest.Store(max(int64(d), before-before/16))
 }
 
 func (v verdict) err() error {

@@ -120,6 +120,7 @@ type run struct {
 	cooled      bool     // the next attempt sets it
 	swap        bool     // the next attempt names the output bound the other way
 	wait        time.Duration
+	hint        time.Duration // the shortest wait that a deployment asked for
 
 	last    *openai.Answer // the worst that can be handed to the client: what the last attempt came to
 	lastErr error
@@ -145,6 +146,7 @@ func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*o
 	defer func() { rec.Upstream += time.Since(r.start) }()
 	answer, err := r.do(timed)
 	if err == nil {
+		r.call = nil // a stream must not hold it
 		inner := answer.Close
 		answer.Close = func(cut error) {
 			if inner != nil {
@@ -351,6 +353,9 @@ func (r *run) keep(answer *openai.Answer, o policy.Outcome, act policy.Action) {
 	if o.Class == policy.Unsupported && (act.Mend || r.owns(o.Param)) {
 		return
 	}
+	if o.Class == policy.Throttled && o.RetryAfter > 0 && (r.hint == 0 || o.RetryAfter < r.hint) {
+		r.hint = o.RetryAfter
+	}
 	r.last, r.lastErr = answer, nil
 	if answer == nil || o.Class == policy.Misconfigured && o.Status != http.StatusNotFound {
 		r.last, r.lastErr = nil, shown(o)
@@ -377,17 +382,10 @@ func (r *run) give() (*openai.Answer, error) {
 	a := r.last
 	a.NoRetry = a.Status >= 500 || a.Status == http.StatusRequestTimeout
 	if a.Status == http.StatusTooManyRequests {
-		a.NoRetry = a.RetryAfter > maxHint
-	}
-	if a.NoRetry {
-		a.RetryAfter = 0
+		a.RetryAfter = r.hint
 	}
 	return a, nil
 }
-
-// maxHint is the longest wait that a client is told of. Some clients take a
-// longer one for leave to try at once.
-const maxHint = time.Minute
 
 // none says why no deployment can be asked.
 func (r *run) none() error {
@@ -398,9 +396,6 @@ func (r *run) none() error {
 	}
 	if throttled {
 		e.Status, e.Code = http.StatusTooManyRequests, openai.CodeRateLimit
-	}
-	if wait > maxHint {
-		e.RetryAfter, e.NoRetry = 0, true
 	}
 	return e
 }
