@@ -45,6 +45,7 @@ type Gateway struct {
 	Pool  *upstream.Pool
 
 	gate *gate
+	log  *slog.Logger
 }
 
 // The parts of a gateway that the configuration says nothing of.
@@ -66,7 +67,7 @@ func Build(f *config.File, p Parts) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Pool: upstream.New(up), gate: newGate()}
+	g := &Gateway{Pool: upstream.New(up), gate: newGate(), log: p.Log}
 	api := proxy.New(b.proxy(g.Pool))
 	g.API = g.gate.count(b.echo(api, g.gate))
 	g.Admin = health(g.gate, g.Pool)
@@ -220,7 +221,11 @@ type counter struct{ *tokens.Counter }
 // Prompt returns what a request's prompt comes to.
 func (c counter) Prompt(r *openai.Request) policy.Prompt {
 	n := c.Request(r)
-	p := policy.Prompt{Total: int64(n.Total), Messages: make([]int64, len(n.Messages))}
+	p := policy.Prompt{
+		Total: int64(n.Total), Messages: make([]int64, len(n.Messages)),
+		Tools: int64(n.Tools), ResponseFormat: int64(n.ResponseFormat), Prediction: int64(n.Prediction),
+		Overhead: int64(n.Overhead), Images: int64(n.Images), Estimated: n.Estimated,
+	}
 	for i, m := range n.Messages {
 		p.Messages[i] = int64(m)
 	}

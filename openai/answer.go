@@ -17,6 +17,13 @@ type Call struct {
 	Within  time.Duration       // how long the client waits for a beginning; 0 it did not say
 }
 
+// Candidate is a deployment that could answer a call.
+type Candidate struct {
+	Deployment string `json:"deployment"`
+	Chosen     bool   `json:"chosen"`           // it would be asked first
+	Reason     string `json:"reason,omitempty"` // why another would be, or why it cannot
+}
+
 // Answer is what a call came to, from its commit point on: a whole plain answer,
 // or a stream whose first content has arrived.
 type Answer struct {

@@ -34,7 +34,13 @@ type Window struct {
 // Prompt is a request's length in tokens.
 type Prompt struct {
 	Total    int64
-	Messages []int64 // of each message; the rest of Total is tools and the like
+	Messages []int64 // of each message
+
+	// The parts of Total besides the messages.
+	Tools, ResponseFormat, Prediction, Overhead int64
+
+	Images    int64 // the share of images in Messages
+	Estimated bool  // a part has no public rule and was charged by a bound
 }
 
 // Fitted is what Window.Fit made of a request.
@@ -45,6 +51,20 @@ type Fitted struct {
 	Lowered int64         // Output where Fit lowered or set it
 	Set     string        // the field that Fit added for it; "" none
 	Trimmed int           // how many messages were dropped
+}
+
+// Input returns the longest prompt that may be sent, 0 for any.
+func (w Window) Input() int64 { return least(w.MaxInput, w.TeamInput) }
+
+// Output returns the longest answer that may be asked for, 0 for any.
+func (w Window) Output() int64 { return least(w.MaxOutput, w.TeamOutput) }
+
+// least returns the smaller of two bounds, of which 0 is none.
+func least(a, b int64) int64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // Fit returns how the request fits into the window, or an *openai.Error that

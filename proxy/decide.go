@@ -104,7 +104,8 @@ func (g *Gateway) reserve(ctx context.Context, team Team, rec *usage.Record, d *
 			burst = b
 		}
 	}
-	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, quota.Cost{Requests: 1, Tokens: d.window.Reserve(d.fitted, d.choices, burst)})
+	d.reserved = d.window.Reserve(d.fitted, d.choices, burst)
+	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, quota.Cost{Requests: 1, Tokens: d.reserved})
 	if err == nil {
 		return lease, nil
 	}

@@ -26,6 +26,9 @@ type Upstream interface {
 	// attempts as it takes, each noted in rec. An error is an *openai.Error, or
 	// ctx's where the caller is gone.
 	Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*openai.Answer, error)
+	// Candidates returns the deployments that could answer a call, in no order
+	// of merit: which would be asked first, and why not the others.
+	Candidates(call *openai.Call) []openai.Candidate
 }
 
 // Counter counts tokens as one model does.
@@ -104,6 +107,11 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 		e.GET(path+"/:model", g.GetModel, m...)
 	}
 	e.GET("/openai/deployments", g.ListDeployments, m...)
+	for _, path := range []string{
+		"/v1/responses/input_tokens", "/responses/input_tokens", "/openai/v1/responses/input_tokens", "/openai/responses/input_tokens",
+	} {
+		e.POST(path, g.InputTokens, m...)
+	}
 }
 
 // Chat serves one chat request.
@@ -121,6 +129,9 @@ func (g *Gateway) Chat(c echo.Context) error {
 		return err
 	}
 	rec.Model = model.Name
+	if asksWhy(c.Request()) {
+		return g.explain(c, team, model, req)
+	}
 	d, err := g.decide(team, model, req, rec)
 	if err != nil {
 		return err
@@ -156,7 +167,9 @@ type decision struct {
 	stream  bool
 	escaped int
 	window  policy.Window
-	shadow  []string // what would have been refused
+
+	reserved int64    // the tokens that were asked of the allowance
+	shadow   []string // what would have been refused
 }
 
 // call returns what goes upstream.

@@ -30,6 +30,21 @@ const (
 // the function that gives up its place among the bodies that are held, which may
 // be called more than once.
 func (g *Gateway) read(c echo.Context, rec *usage.Record) (*openai.Request, func(), error) {
+	body, release, err := g.body(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	req, err := openai.Parse(body)
+	if err != nil {
+		release()
+		return nil, nil, err //nolint:wrapcheck // it is what the client sees
+	}
+	rec.Stream = req.Stream
+	return req, release, nil
+}
+
+// body returns a request's body as read does.
+func (g *Gateway) body(c echo.Context) ([]byte, func(), error) {
 	r := c.Request()
 	if err := acceptable(r); err != nil {
 		return nil, nil, err
@@ -55,13 +70,7 @@ func (g *Gateway) read(c echo.Context, rec *usage.Record) (*openai.Request, func
 		release()
 		return nil, nil, err
 	}
-	req, err := openai.Parse(body)
-	if err != nil {
-		release()
-		return nil, nil, err //nolint:wrapcheck // it is what the client sees
-	}
-	rec.Stream = req.Stream
-	return req, release, nil
+	return body, release, nil
 }
 
 // acceptable refuses a request whose body or query is in no form that we read.

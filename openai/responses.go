@@ -1,0 +1,126 @@
+package openai
+
+import "encoding/json"
+
+// ParseResponses returns the view of a Responses request as the chat request
+// with the same prompt: instructions become a developer message, items become
+// messages, and tools are written as chat writes them. The view is for counting
+// and screening; its body is not what goes upstream.
+func ParseResponses(body []byte) (*Request, error) {
+	root, err := ParseValue(body)
+	if err != nil {
+		return nil, invalidJSON(err)
+	}
+	if root.Kind() != Object {
+		return nil, BadRequest(CodeInvalidJSON, "", "The body must be a JSON object.")
+	}
+	model, err := kind(root, "model", String, "a string")
+	if err != nil {
+		return nil, err
+	}
+	chat := chatBody{Model: model.Text(), Tools: []any{}}
+	if text := root.Get("instructions"); text.Kind() == String {
+		chat.say("developer", raw(text))
+	}
+	if err := chat.input(root.Get("input")); err != nil {
+		return nil, err
+	}
+	for _, tool := range root.Get("tools").Elements() {
+		chat.Tools = append(chat.Tools, nested(tool))
+	}
+	if format := root.Get("text").Get("format"); format.Get("type").Is("json_schema") {
+		chat.Format = map[string]any{"type": "json_schema", "json_schema": raw(format)}
+	}
+	if len(chat.Messages) == 0 {
+		return nil, BadRequest(CodeMissingParameter, "input", "input is missing. Send a text, or an array of items.")
+	}
+	b, err := json.Marshal(chat)
+	if err != nil {
+		return nil, invalidJSON(err)
+	}
+	return Parse(b)
+}
+
+// chatBody is a chat request that is made of a Responses request.
+type chatBody struct {
+	Model    string           `json:"model,omitempty"`
+	Messages []map[string]any `json:"messages"`
+	Tools    []any            `json:"tools,omitempty"`
+	Format   any              `json:"response_format,omitempty"`
+}
+
+func raw(v Value) json.RawMessage { return json.RawMessage(v.Raw()) }
+
+func (c *chatBody) say(role string, content any) {
+	c.Messages = append(c.Messages, map[string]any{"role": role, "content": content})
+}
+
+// input adds what a request's input holds.
+func (c *chatBody) input(v Value) error {
+	switch v.Kind() {
+	case String:
+		c.say("user", raw(v))
+	case Array:
+		for _, item := range v.Elements() {
+			c.item(item)
+		}
+	case Missing, Null:
+	default:
+		return BadRequest(CodeInvalidType, "input", "input must be a string or an array of items.")
+	}
+	return nil
+}
+
+// item adds an input item.
+func (c *chatBody) item(item Value) {
+	switch item.Get("type").Text() {
+	case "function_call":
+		call := map[string]any{"id": "", "type": "function", "function": map[string]any{
+			"name": item.Get("name").Text(), "arguments": item.Get("arguments").Text(),
+		}}
+		c.Messages = append(c.Messages, map[string]any{"role": "assistant", "content": nil, "tool_calls": []any{call}})
+	case "function_call_output":
+		c.say("tool", raw(item.Get("output")))
+	case "", "message":
+		if content := item.Get("content"); content.Kind() == Array {
+			c.say(item.Get("role").Text(), parts(content))
+		} else {
+			c.say(item.Get("role").Text(), raw(content))
+		}
+	default:
+		// Reasoning and the calls of built-in tools: what the model is shown of
+		// them is no more than was sent.
+		c.say("assistant", string(item.Raw()))
+	}
+}
+
+// parts returns a content array with its parts named as chat names them.
+func parts(content Value) []any {
+	out := []any{}
+	for _, p := range content.Elements() {
+		switch p.Get("type").Text() {
+		case "input_text", "output_text", "text":
+			out = append(out, map[string]any{"type": "text", "text": p.Get("text").Text()})
+		case "input_image":
+			image := map[string]any{"url": p.Get("image_url").Text()}
+			if d := p.Get("detail"); d.Kind() == String {
+				image["detail"] = d.Text()
+			}
+			out = append(out, map[string]any{"type": "image_url", "image_url": image})
+		case "input_file":
+			out = append(out, map[string]any{"type": "file", "file": raw(p)})
+		default:
+			out = append(out, raw(p))
+		}
+	}
+	return out
+}
+
+// nested returns a tool as chat writes it: a function's fields in an object of
+// their own.
+func nested(tool Value) any {
+	if !tool.Get("type").Is("function") || tool.Get("function").Kind() == Object {
+		return raw(tool)
+	}
+	return map[string]any{"type": "function", "function": raw(tool)}
+}

@@ -1,0 +1,157 @@
+package proxy
+
+import (
+	"errors"
+	"math"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"weir/openai"
+	"weir/policy"
+	"weir/quota"
+	"weir/usage"
+)
+
+// explanation is what a request is answered with that asks what would become of
+// it. Its names are part of the API.
+type explanation struct {
+	Object      string             `json:"object"` // weir.explanation
+	Model       string             `json:"model"`
+	BaseModel   string             `json:"base_model"`
+	Decision    string             `json:"decision"` // forward or refuse
+	Status      int                `json:"status,omitempty"`
+	Error       *explainedError    `json:"error,omitempty"`
+	Prompt      explainedPrompt    `json:"prompt_tokens"`
+	Window      explainedWindow    `json:"window"`
+	Changes     explainedChanges   `json:"changes"`
+	Shadow      []string           `json:"shadow,omitempty"`
+	Reserved    int64              `json:"reserved_tokens"`
+	Limits      map[string]any     `json:"limits"`
+	Deployments []openai.Candidate `json:"deployments"`
+}
+
+type explainedError struct {
+	Message string `json:"message"`
+	Param   string `json:"param,omitempty"`
+	Code    string `json:"code"`
+}
+
+type explainedPrompt struct {
+	Total          int64   `json:"total"`
+	Messages       []int64 `json:"messages"`
+	Tools          int64   `json:"tools"`
+	ResponseFormat int64   `json:"response_format"`
+	Prediction     int64   `json:"prediction"`
+	Overhead       int64   `json:"overhead"`
+	Images         int64   `json:"images_in_messages"`
+	Estimated      bool    `json:"estimated"`
+}
+
+type explainedWindow struct {
+	Context   int64 `json:"context"`
+	MaxInput  int64 `json:"max_input"`
+	MaxOutput int64 `json:"max_output"`
+}
+
+type explainedChanges struct {
+	Escaped   int   `json:"special_tokens_escaped"`
+	Trimmed   int   `json:"messages_trimmed"`
+	MaxTokens int64 `json:"max_tokens_set"`
+}
+
+type explainedLevel struct {
+	Account   string  `json:"account"`
+	Limit     int64   `json:"limit"`
+	Remaining int64   `json:"remaining"`
+	Reset     float64 `json:"reset_seconds"`
+}
+
+// asksWhy reports whether a request asks what would become of it.
+func asksWhy(r *http.Request) bool { return r.Header.Get("X-Weir-Explain") == "1" }
+
+// explain answers with what would become of the request, by the same steps that
+// would serve it, and calls nobody. What it reserves it gives back at once.
+func (g *Gateway) explain(c echo.Context, team Team, model Model, req *openai.Request) error {
+	ctx := c.Request().Context()
+	rec := usage.From(ctx)
+	prompt := model.Counter.Prompt(req)
+	out := explanation{
+		Object: "weir.explanation", Model: model.Name, BaseModel: model.Base, Decision: "forward",
+		Prompt: explained(prompt), Limits: map[string]any{}, Deployments: []openai.Candidate{},
+	}
+	d, err := g.decide(team, model, req, rec)
+	if err != nil {
+		return g.answer(c, out.refused(err))
+	}
+	out.Window = explainedWindow{Context: d.window.Context, MaxInput: d.window.Input(), MaxOutput: d.window.Output()}
+	out.Changes = explainedChanges{Escaped: d.escaped, Trimmed: d.fitted.Trimmed, MaxTokens: d.fitted.Lowered}
+	out.Shadow = d.shadow
+	out.Deployments = g.cfg.Upstream.Candidates(d.call(c.Request(), model))
+	lease, err := g.reserve(ctx, team, rec, d)
+	out.Reserved = d.reserved
+	if limit, ok := errors.AsType[*limitError](err); ok {
+		out.levels(limit.Snapshot)
+	}
+	if err != nil {
+		return g.answer(c, out.refused(err))
+	}
+	lease.Settle(quota.Cost{})
+	out.levels(lease.Snapshot())
+	return g.answer(c, out)
+}
+
+func (g *Gateway) answer(c echo.Context, out explanation) error {
+	rec := usage.From(c.Request().Context())
+	return g.json(c, rec, out)
+}
+
+// refused notes a refusal.
+func (e explanation) refused(err error) explanation {
+	e.Decision = "refuse"
+	if shown, ok := errors.AsType[*openai.Error](err); ok {
+		e.Status = shown.Status
+		e.Error = &explainedError{Message: shown.Message, Param: shown.Param, Code: shown.Code}
+	}
+	return e
+}
+
+func (e explanation) levels(s quota.Snapshot) {
+	for name, l := range map[string]quota.Level{"requests": s.Requests, "tokens": s.Tokens} {
+		if l.Limit > 0 {
+			e.Limits[name] = explainedLevel{
+				Account: l.Account, Limit: l.Limit, Remaining: l.Remaining, Reset: math.Round(l.Reset.Seconds()*1000) / 1000,
+			}
+		}
+	}
+}
+
+func explained(p policy.Prompt) explainedPrompt {
+	return explainedPrompt{
+		Total: p.Total, Messages: p.Messages, Tools: p.Tools, ResponseFormat: p.ResponseFormat,
+		Prediction: p.Prediction, Overhead: p.Overhead, Images: p.Images, Estimated: p.Estimated,
+	}
+}
+
+// InputTokens answers how many tokens a Responses request would send, from our
+// own count.
+func (g *Gateway) InputTokens(c echo.Context) error {
+	rec := usage.From(c.Request().Context())
+	body, release, err := g.body(c)
+	if err != nil {
+		return err
+	}
+	defer release()
+	req, err := openai.ParseResponses(body)
+	if err != nil {
+		return err //nolint:wrapcheck // it is what the client sees
+	}
+	model, err := g.resolve(c, g.cfg.Teams[rec.Team], req)
+	if err != nil {
+		return err
+	}
+	rec.Model = model.Name
+	n := model.Counter.Prompt(req).Total
+	rec.EstimatedInput = n
+	return g.json(c, rec, map[string]any{"object": "response.input_tokens", "input_tokens": n})
+}
