@@ -166,7 +166,7 @@ func TestEditsTogether(t *testing.T) {
 	edits = append(edits, v.Get("messages").Drop(func(i int) bool { return i == 0 })...)
 	edits = append(edits, v.Unset("stop", "user")...)
 	want := `{"max_tokens":5,"temperature":0.75,"n":2,"messages":[{"role":"user","content":"c<|-d"}]}`
-	for range len(edits) {
+	for range edits {
 		edits = append(edits[1:], edits[0])
 		got := string(openai.Apply([]byte(src), edits...))
 		if v := mustParse(t, got); len(got) != len(want) || v.Get("max_tokens").Raw() == nil || v.Get("messages").Len() != 1 {

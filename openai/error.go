@@ -177,7 +177,7 @@ func statusName(status int) string {
 
 // complete adds what an error object lacks.
 func complete(body []byte, inner Value, status int) []byte {
-	lacks := ""
+	var lacks []byte
 	for _, m := range []struct{ name, raw string }{
 		{"message", `"The upstream sent no message."`},
 		{"type", quoteOrNull(typeOf(status))},
@@ -185,15 +185,15 @@ func complete(body []byte, inner Value, status int) []byte {
 		{"code", "null"},
 	} {
 		if inner.Get(m.name).Kind() == Missing {
-			lacks += `"` + m.name + `":` + m.raw + ","
+			lacks = append(lacks, `"`+m.name+`":`+m.raw+","...)
 		}
 	}
-	if inner.Len() == 0 {
-		lacks = strings.TrimSuffix(lacks, ",")
-	}
-	if lacks == "" {
+	if len(lacks) == 0 {
 		return body
 	}
+	if inner.Len() == 0 {
+		lacks = lacks[:len(lacks)-1]
+	}
 	start, _ := inner.span()
-	return Apply(body, Edit{Start: start + 1, End: start + 1, Text: lacks})
+	return Apply(body, Edit{Start: start + 1, End: start + 1, Text: string(lacks)})
 }

@@ -201,10 +201,8 @@ func FuzzEdit(f *testing.F) {
 		}
 		put, err := openai.ParseValue([]byte(raw))
 		if err != nil {
-			raw = "7"
-			put = mustParse(t, raw)
+			put = mustParse(t, "7")
 		}
-		raw = string(put.Raw())
 		var all []openai.Value
 		walk(root, func(v openai.Value) { all = append(all, v) })
 		target := all[int(where)%len(all)]

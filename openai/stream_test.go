@@ -110,7 +110,7 @@ func TestStream(t *testing.T) {
 		{"a comment inside an event", ": a\n" + sse(chunkContent, "[DONE]"), []seen{content, done}, io.EOF},
 		{"an id and then a comment", "id: 1\n\n: ping\n\n" + sse(chunkContent, "[DONE]"), []seen{{Comment: true}, content, done}, io.EOF},
 		{"data on many lines", "data: {\"choices\":\ndata:[{\"delta\":\ndata: {\"content\":\"x\"}}]}\n\n" + sse("[DONE]"), []seen{{Data: "{\"choices\":\n[{\"delta\":\n{\"content\":\"x\"}}]}", Content: true}, done}, io.EOF},
-		{"empty data lines", "data:\n\ndata: \n\ndata\n\n" + sse(chunkContent, "[DONE]"), []seen{content, done}, io.EOF},
+		{"empty data lines", "data:\n\n" + "data: \n\n" + "data\n\n" + sse(chunkContent, "[DONE]"), []seen{content, done}, io.EOF},
 		{"an event's name", "event: message\n" + sse(chunkContent, "[DONE]"), []seen{{Name: "message", Data: chunkContent, Content: true}, done}, io.EOF},
 		{"no empty line behind the last", strings.TrimSuffix(sse(chunkContent, chunkFinish, "[DONE]"), "\n"), []seen{content, finish, done}, io.EOF},
 		{"no line end behind the last", strings.TrimSuffix(sse(chunkContent, chunkFinish, "[DONE]"), "\n\n"), []seen{content, finish, done}, io.EOF},
