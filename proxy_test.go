@@ -69,6 +69,7 @@ type world struct {
 	west    *azuresim.Server // http://127.0.0.1:82
 	client  *http.Client
 	gateway *command.Gateway
+	api     *pipes
 	log     *bytes.Buffer // everything the gateway logs
 	dialed  []string      // where the gateway connected to
 
@@ -100,7 +101,7 @@ func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) {
 			"gpt-4o-west": {Model: "gpt-4o-2024-11-20"},
 			"d2":          {Model: "gpt-4o-2024-11-20"},
 		}})
-		east, west := listen(t, w.east), listen(t, w.west)
+		east, west := listen(t, &http.Server{Handler: w.east}), listen(t, &http.Server{Handler: w.west}) //nolint:gosec // the gateway is its only client
 		transport := upstream.NewTransport(upstream.Connection{Connect: 5 * time.Second, PerHost: 16})
 		transport.DialContext = func(_ context.Context, _, addr string) (net.Conn, error) {
 			w.mu.Lock()
@@ -122,11 +123,10 @@ func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.gateway = g
-		api := listen(t, g.API)
+		w.gateway, w.api = g, listen(t, command.NewServer(g.API, slog.New(slog.DiscardHandler)))
 		client := &http.Transport{
 			DisableCompression: true,
-			DialContext:        func(context.Context, string, string) (net.Conn, error) { return api.dial() },
+			DialContext:        func(context.Context, string, string) (net.Conn, error) { return w.api.dial() },
 		}
 		w.client = &http.Client{Transport: client, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		t.Cleanup(func() {
@@ -195,10 +195,10 @@ type pipes struct {
 	once  sync.Once
 }
 
-func listen(t *testing.T, h http.Handler) *pipes {
+func listen(t *testing.T, s *http.Server) *pipes {
 	t.Helper()
 	p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	s.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); _ = s.Serve(p) }()
 	t.Cleanup(func() { _ = s.Close(); <-stopped })

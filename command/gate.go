@@ -1,13 +1,10 @@
 package command
 
 import (
-	"encoding/json"
 	"net/http"
 	"sync"
 
 	"github.com/labstack/echo/v4"
-
-	"weir/upstream"
 )
 
 // gate counts the requests that are under way and closes to new ones.
@@ -57,6 +54,10 @@ func (g *gate) close() <-chan struct{} {
 	return g.empty
 }
 
+// Drain makes the gateway turn new requests away. The channel is closed once none
+// is under way.
+func (g *Gateway) Drain() <-chan struct{} { return g.gate.close() }
+
 func (g *gate) draining() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -76,26 +77,41 @@ func (g *gate) readyz(c echo.Context) error {
 	return c.String(http.StatusOK, "ok\n") //nolint:wrapcheck // echo's own
 }
 
-// health serves the health endpoints on the admin port, with the state of each
-// deployment for who asks for it.
-func health(g *gate, pool *upstream.Pool) http.Handler {
+// admin serves the admin port: the health endpoints, with their reasons for who
+// asks for them, and the metrics.
+func (g *Gateway) admin(metrics http.Handler) http.Handler {
 	e := echo.New()
-	e.GET("/livez", g.livez)
-	ready := func(c echo.Context) error {
-		if !c.QueryParams().Has("verbose") {
-			return g.readyz(c)
-		}
-		status, state := http.StatusOK, "ok"
-		if g.draining() {
-			status, state = http.StatusServiceUnavailable, "draining"
-		}
-		b, err := json.MarshalIndent(map[string]any{"state": state, "limits": "local only: each replica counts alone", "deployments": pool.States()}, "", "  ")
-		if err != nil {
-			return err //nolint:wrapcheck // a state always encodes
-		}
-		return c.Blob(status, "application/json", append(b, '\n')) //nolint:wrapcheck // echo's own
+	e.GET("/livez", g.gate.livez)
+	for _, path := range []string{"/readyz", "/healthz"} {
+		e.GET(path, func(c echo.Context) error {
+			if c.QueryParams().Has("verbose") {
+				return g.verbose(c)
+			}
+			return g.gate.readyz(c)
+		})
 	}
-	e.GET("/readyz", ready)
-	e.GET("/healthz", ready)
+	e.GET("/metrics", echo.WrapHandler(metrics))
 	return e
+}
+
+// verbose answers whether new requests are taken, and with what they meet.
+func (g *Gateway) verbose(c echo.Context) error {
+	type deployment struct {
+		Deployment string  `json:"deployment"`
+		Breaker    string  `json:"breaker"`
+		Rest       float64 `json:"rest_ms"`
+		InFlight   int     `json:"in_flight"`
+	}
+	status, state := http.StatusOK, "ok"
+	if g.gate.draining() {
+		status, state = http.StatusServiceUnavailable, "draining"
+	}
+	deployments := []deployment{}
+	for _, s := range g.Pool.States() {
+		deployments = append(deployments, deployment{s.Deployment, s.Breaker, float64(s.Rest.Microseconds()) / 1000, s.InFlight})
+	}
+	return c.JSONPretty(status, map[string]any{
+		"state": state, "limits": "local only: each replica counts alone",
+		"deployments": deployments, "token_counts": g.ledger.Calibrations(),
+	}, "  ")
 }

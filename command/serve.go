@@ -145,7 +145,7 @@ func run(ctx context.Context, f *config.File, p Parts, started func(api, admin s
 		api = tls.NewListener(api, certificates(f.Server.TLS))
 	}
 	errs := make(chan error, 2)
-	servers := []*http.Server{server(g.API, p.Log), server(g.Admin, p.Log)}
+	servers := []*http.Server{NewServer(g.API, p.Log), NewServer(g.Admin, p.Log)}
 	for i, l := range []net.Listener{api, admin} {
 		go func() { errs <- servers[i].Serve(l) }()
 	}
@@ -175,9 +175,11 @@ func encodings(f *config.File) []string {
 	return names
 }
 
-func server(h http.Handler, log *slog.Logger) *http.Server {
+// NewServer returns a server of h with the bounds on what a client may send, and on
+// how long it may take to: a body that no handler reads must be there by then.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeader, IdleTimeout: idle, MaxHeaderBytes: maxHeader,
+		Handler: h, ReadHeaderTimeout: readHeader, ReadTimeout: readHeader, IdleTimeout: idle, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
@@ -186,7 +188,7 @@ func server(h http.Handler, log *slog.Logger) *http.Server {
 // when the grace is over or a second signal comes.
 func (g *Gateway) shutdown(grace time.Duration, again <-chan os.Signal, log *slog.Logger, servers []*http.Server) error {
 	log.Info("draining", "grace", grace.String())
-	empty := g.gate.close()
+	empty := g.Drain()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
