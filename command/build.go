@@ -41,11 +41,12 @@ type Parts struct {
 // Gateway is a whole gateway without its listeners.
 type Gateway struct {
 	API   http.Handler // what clients call
-	Admin http.Handler // health
+	Admin http.Handler // health and metrics
 	Pool  *upstream.Pool
 
-	gate *gate
-	log  *slog.Logger
+	gate   *gate
+	log    *slog.Logger
+	ledger *usage.Ledger
 }
 
 // The parts of a gateway that the configuration says nothing of.
@@ -67,10 +68,15 @@ func Build(f *config.File, p Parts) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Pool: upstream.New(up), gate: newGate(), log: p.Log}
+	metrics, err := telemetry.NewMetrics()
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{Pool: upstream.New(up), gate: newGate(), log: p.Log, ledger: new(usage.Ledger)}
+	b.parts.Sinks = append(slices.Clone(p.Sinks), metrics, g.ledger)
 	api := proxy.New(b.proxy(g.Pool))
 	g.API = g.gate.count(b.echo(api, g.gate))
-	g.Admin = health(g.gate, g.Pool)
+	g.Admin = g.admin(metrics.Handler())
 	return g, nil
 }
 
