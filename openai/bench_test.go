@@ -99,7 +99,7 @@ func (e *endless) Read(p []byte) (int, error) {
 // they outgrow the guess), the names of the objects that are open, and the few
 // fields that are strings.
 func TestParseStaysInsideItsBudget(t *testing.T) {
-	const budget = 16
+	const budget = 12
 	for _, size := range []int{1 << 10, 16 << 10, 100 << 10, 700 << 10} {
 		body := chatBody(size)
 		got := testing.AllocsPerRun(20, func() {

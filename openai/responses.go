@@ -1,6 +1,9 @@
 package openai
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
 
 // ParseResponses returns the view of a Responses request as the chat request
 // with the same prompt: instructions become a developer message, items become
@@ -14,25 +17,16 @@ func ParseResponses(body []byte) (*Request, error) {
 	if root.Kind() != Object {
 		return nil, BadRequest(CodeInvalidJSON, "", "The body must be a JSON object.")
 	}
+	if err := exactNames(root, "model input instructions prompt tools text stream max_output_tokens temperature"); err != nil {
+		return nil, err
+	}
 	model, err := kind(root, "model", String, "a string")
 	if err != nil {
 		return nil, err
 	}
 	chat := chatBody{Model: model.Text(), Tools: []any{}}
-	if text := root.Get("instructions"); text.Kind() == String {
-		chat.say("developer", raw(text))
-	}
-	if err := chat.input(root.Get("input")); err != nil {
+	if err := chat.read(root); err != nil {
 		return nil, err
-	}
-	for _, tool := range root.Get("tools").Elements() {
-		chat.Tools = append(chat.Tools, nested(tool))
-	}
-	if format := root.Get("text").Get("format"); format.Get("type").Is("json_schema") {
-		chat.Format = map[string]any{"type": "json_schema", "json_schema": raw(format)}
-	}
-	if len(chat.Messages) == 0 {
-		return nil, BadRequest(CodeMissingParameter, "input", "input is missing. Send a text, or an array of items.")
 	}
 	b, err := json.Marshal(chat)
 	if err != nil {
@@ -51,8 +45,49 @@ type chatBody struct {
 
 func raw(v Value) json.RawMessage { return json.RawMessage(v.Raw()) }
 
+// spelled returns v's JSON as a text in which every character stands for itself
+// that may: a marker in it can be found, however it was escaped.
+func spelled(v Value) string {
+	var decoded any
+	d := json.NewDecoder(bytes.NewReader(v.Raw()))
+	d.UseNumber()
+	if err := d.Decode(&decoded); err != nil {
+		return string(v.Raw())
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(decoded); err != nil {
+		return string(v.Raw())
+	}
+	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+}
+
 func (c *chatBody) say(role string, content any) {
 	c.Messages = append(c.Messages, map[string]any{"role": role, "content": content})
+}
+
+// read adds everything in a request that the model reads.
+func (c *chatBody) read(root Value) error {
+	if text := root.Get("instructions"); text.Kind() == String {
+		c.say("developer", raw(text))
+	}
+	if variables := root.Get("prompt").Get("variables"); variables.Kind() == Object {
+		c.say("developer", spelled(variables))
+	}
+	if err := c.input(root.Get("input")); err != nil {
+		return err
+	}
+	for _, tool := range root.Get("tools").Elements() {
+		c.Tools = append(c.Tools, nested(tool))
+	}
+	if format := root.Get("text").Get("format"); format.Get("type").Is("json_schema") {
+		c.Format = map[string]any{"type": "json_schema", "json_schema": raw(format)}
+	}
+	if len(c.Messages) == 0 {
+		return BadRequest(CodeMissingParameter, "input", "input is missing. Send a text, or an array of items.")
+	}
+	return nil
 }
 
 // input adds what a request's input holds.
@@ -73,6 +108,10 @@ func (c *chatBody) input(v Value) error {
 
 // item adds an input item.
 func (c *chatBody) item(item Value) {
+	if item.Kind() != Object {
+		c.say("user", spelled(item))
+		return
+	}
 	switch item.Get("type").Text() {
 	case "function_call":
 		call := map[string]any{"id": "", "type": "function", "function": map[string]any{
@@ -90,7 +129,7 @@ func (c *chatBody) item(item Value) {
 	default:
 		// Reasoning and the calls of built-in tools: what the model is shown of
 		// them is no more than was sent.
-		c.say("assistant", string(item.Raw()))
+		c.say("assistant", spelled(item))
 	}
 }
 
@@ -100,7 +139,7 @@ func parts(content Value) []any {
 	for _, p := range content.Elements() {
 		switch p.Get("type").Text() {
 		case "input_text", "output_text", "text":
-			out = append(out, map[string]any{"type": "text", "text": p.Get("text").Text()})
+			out = append(out, map[string]any{"type": "text", "text": raw(p.Get("text"))})
 		case "input_image":
 			image := map[string]any{"url": p.Get("image_url").Text()}
 			if d := p.Get("detail"); d.Kind() == String {
