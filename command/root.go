@@ -42,6 +42,7 @@ func (s *streams) main(ctx context.Context, args []string) int {
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
+	strict(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -65,24 +66,20 @@ func rootCommand(s *streams) *cobra.Command {
 		Long: "An OpenAI-compatible gateway in front of Azure OpenAI.\n\n" +
 			"Without a command it serves: what -c, WEIR_CONFIG or ./weir.yaml says, or else\n" +
 			"the resource that AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY name.",
-		Args:          func(_ *cobra.Command, args []string) error { return unknown(args) },
+		Args:          none,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	path := configFlag(root)
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return s.serve(cmd.Context(), *path) }
-	root.AddCommand(serveCommand(s), demoCommand(s))
+	root.AddCommand(serveCommand(s), demoCommand(s), validateCommand(s), configCommand(s), keyCommand(s),
+		tokensCommand(s), healthcheckCommand(s), versionCommand(s))
 	return root
 }
 
-func unknown(args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return usageError{fmt.Errorf("there is no command %q: weir --help lists them", args[0])}
-}
-
 func configFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().StringP("config", "c", "", "configuration `file` (default: $WEIR_CONFIG, then ./weir.yaml, then the environment alone)")
+	path := cmd.Flags().StringP("config", "c", "", "configuration `file` (default: $WEIR_CONFIG, then ./weir.yaml, then the environment alone)")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // it fails only for a flag that does not exist
+	return path
 }

@@ -48,20 +48,10 @@ func (s *streams) serve(ctx context.Context, path string) error {
 	})
 }
 
-// load reads the configuration from the file that is named, or else from
-// weir.yaml where there is one, or else from the environment alone. Source says
-// which it was.
+// load reads the configuration and reports its problems. Source says which it was
+// and why that one.
 func (s *streams) load(path string) (f *config.File, source string, err error) {
-	opts := options()
-	var problems []config.Problem
-	found, why := chosen(path)
-	if found == "" {
-		f, problems = config.FromEnvironment(opts)
-		source = "the environment: " + why
-	} else {
-		f, problems = config.Load(found, opts)
-		source = found + ": " + why
-	}
+	f, problems, source := read(path)
 	for _, p := range problems {
 		_, _ = fmt.Fprintln(s.err, p) // there is nowhere else to say it
 	}
@@ -69,6 +59,18 @@ func (s *streams) load(path string) (f *config.File, source string, err error) {
 		return nil, source, errConfiguration
 	}
 	return f, source, nil
+}
+
+// read reads the configuration from the file that is named, or else from
+// weir.yaml where there is one, or else from the environment alone.
+func read(path string) (f *config.File, problems []config.Problem, source string) {
+	found, why := chosen(path)
+	if found == "" {
+		f, problems = config.FromEnvironment(options())
+		return f, problems, "the environment: " + why
+	}
+	f, problems = config.Load(found, options())
+	return f, problems, found + ": " + why
 }
 
 var errConfiguration = errors.New("the configuration has errors: nothing was started")
@@ -124,6 +126,9 @@ const (
 // run serves f until ctx is done or a signal comes; the second signal ends
 // everything at once. Started is called when both ports listen.
 func run(ctx context.Context, f *config.File, p Parts, started func(api, admin string)) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
 	p.Encodings = new(tokens.Encodings)
 	g, err := Build(f, p)
 	if err != nil {
@@ -150,16 +155,13 @@ func run(ctx context.Context, f *config.File, p Parts, started func(api, admin s
 		go func() { errs <- servers[i].Serve(l) }()
 	}
 	started(scheme+address(api), "http://"+address(admin))
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
 	select {
 	case err := <-errs:
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	case <-signals:
 	}
-	return g.shutdown(f.Server.ShutdownGrace, signals, p.Log, servers)
+	return g.shutdown(context.WithoutCancel(ctx), f.Server.ShutdownGrace, signals, servers)
 }
 
 // encodings returns the vocabularies that the configured models need.
@@ -184,32 +186,36 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
+// last is how long connections may take to close once no request is under way, or
+// once those that are have been broken off.
+const last = time.Second
+
 // shutdown refuses new requests, waits for those under way, and ends the rest
 // when the grace is over or a second signal comes.
-func (g *Gateway) shutdown(grace time.Duration, again <-chan os.Signal, log *slog.Logger, servers []*http.Server) error {
-	log.Info("draining", "grace", grace.String())
+func (g *Gateway) shutdown(ctx context.Context, grace time.Duration, again <-chan os.Signal, servers []*http.Server) error {
 	empty := g.Drain()
+	g.log.Info("draining", "grace", grace.String())
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case <-empty:
 	case <-timer.C:
-		log.Warn("the grace is over: streams are broken off")
+		g.log.Warn("the grace is over: streams are broken off")
 	case <-again:
-		log.Warn("told twice: streams are broken off")
+		g.log.Warn("told twice: streams are broken off")
 	}
 	g.Pool.Stop()
-	last := time.NewTimer(time.Second)
-	defer last.Stop()
-	select {
-	case <-empty:
-	case <-last.C:
-	}
+	ctx, cancel := context.WithTimeout(ctx, last)
+	defer cancel()
 	var errs []error
 	for _, s := range servers {
-		errs = append(errs, s.Close())
+		// A handler's last bytes are written after it has returned, so a server
+		// is not closed before its connections are at rest.
+		if s.Shutdown(ctx) != nil {
+			errs = append(errs, s.Close())
+		}
 	}
-	log.Info("stopped")
+	g.log.Info("stopped")
 	return errors.Join(errs...)
 }
 
