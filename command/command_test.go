@@ -342,3 +342,18 @@ func TestHealthcheck(t *testing.T) {
 		t.Errorf("the defaults cannot be read: %v", problems)
 	}
 }
+
+func TestReachable(t *testing.T) {
+	t.Parallel()
+	for listen, want := range map[string]string{
+		":8081":          "localhost:8081",
+		"0.0.0.0:8081":   "localhost:8081",
+		"[::]:8081":      "localhost:8081",
+		"10.1.2.3:8081":  "10.1.2.3:8081",
+		"[fd00::1]:8081": "[fd00::1]:8081",
+	} {
+		if got := reachable(listen); got != want {
+			t.Errorf("reachable(%q) = %q, want %q", listen, got, want)
+		}
+	}
+}
