@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,7 @@ type world struct {
 	api     *pipes
 	log     *bytes.Buffer // everything the gateway logs
 	dialed  []string      // where the gateway connected to
+	entered int           // connections that clients made
 
 	mu      sync.Mutex
 	records []usage.Record
@@ -126,7 +128,12 @@ func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) {
 		w.gateway, w.api = g, listen(t, command.NewServer(g.API, slog.New(slog.DiscardHandler)))
 		client := &http.Transport{
 			DisableCompression: true,
-			DialContext:        func(context.Context, string, string) (net.Conn, error) { return w.api.dial() },
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				w.mu.Lock()
+				w.entered++
+				w.mu.Unlock()
+				return w.api.dial()
+			},
 		}
 		w.client = &http.Client{Transport: client, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		t.Cleanup(func() {
@@ -174,6 +181,44 @@ func (w *world) asked() []azuresim.Request {
 	synctest.Wait()
 	all := append(w.east.Requests(), w.west.Requests()...)
 	slices.SortStableFunc(all, func(a, b azuresim.Request) int { return a.Time.Compare(b.Time) })
+	return all
+}
+
+// calls returns what was asked of deployments: each one's name, and the
+// temperature where the request had one.
+func (w *world) calls() []string {
+	w.t.Helper()
+	var calls []string
+	for _, r := range w.asked() {
+		var body struct{ Temperature json.RawMessage }
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			w.t.Fatal(err)
+		}
+		calls = append(calls, strings.TrimSpace(r.Deployment+" "+string(body.Temperature)))
+	}
+	return calls
+}
+
+// unwell returns the deployments that are not simply free: the state of a breaker
+// that is not closed, how long a rest lasts, how many requests are under way.
+func (w *world) unwell() map[string]string {
+	synctest.Wait()
+	all := map[string]string{}
+	for _, s := range w.gateway.Pool.States() {
+		var says []string
+		if s.Breaker != "closed" {
+			says = append(says, s.Breaker)
+		}
+		if s.Rest > 0 {
+			says = append(says, "rests "+s.Rest.String())
+		}
+		if s.InFlight > 0 {
+			says = append(says, strconv.Itoa(s.InFlight)+" in flight")
+		}
+		if len(says) > 0 {
+			all[s.Deployment] = strings.Join(says, ", ")
+		}
+	}
 	return all
 }
 

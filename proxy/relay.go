@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,18 +52,36 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) err
 	case a.Status < http.StatusMultipleChoices:
 		rec.Outcome, rec.FinishReason = usage.OK, a.Facts.FinishReason
 		book(rec, a.Facts, d, nil)
-	case a.Status == http.StatusTooManyRequests || a.Status >= http.StatusInternalServerError:
-		rec.Outcome = usage.UpstreamError
+	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusRequestTimeout, a.Status >= http.StatusInternalServerError:
+		rec.Outcome, rec.Code = usage.UpstreamError, codeOf(a.Body)
 	default:
-		rec.Outcome = usage.ClientError
+		rec.Outcome, rec.Code = usage.ClientError, codeOf(a.Body)
 	}
 	if gone(c.Request().Context()) {
-		rec.Outcome = usage.ClientGone
+		rec.Status, rec.Outcome, rec.Code = statusGone, usage.ClientGone, openai.CodeClientClosed
 	}
 	h := c.Response().Header()
 	h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	rec.FirstToken = time.Since(rec.Start)
 	return c.Blob(a.Status, "application/json", a.Body)
+}
+
+// codeOf returns the code in an error that upstream gave, "" where it is nothing
+// that a metric could be labeled with.
+func codeOf(body []byte) string {
+	const most = 64
+	root, err := openai.ParseValue(body)
+	if err != nil {
+		return ""
+	}
+	code := root.Get("error").Get("code").Text()
+	foreign := func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}
+	if len(code) > most || strings.ContainsFunc(code, foreign) {
+		return ""
+	}
+	return code
 }
 
 // book notes what an answer used: what upstream reports, or else our own count,

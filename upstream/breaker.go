@@ -50,7 +50,7 @@ func newBreaker(name string, cfg Breaker) *breaker {
 	b.step = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Name:        name,
 		MaxRequests: 1,
-		Timeout:     cfg.Open,
+		Timeout:     cfg.Open - 1, // it wants more than its Timeout to pass
 		ReadyToTrip: func(gobreaker.Counts) bool { return b.past.trips(cfg) },
 		IsExcluded:  func(err error) bool { return errors.Is(err, errNeutral) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
