@@ -341,7 +341,7 @@ func demandStreamError(t *testing.T, c goClient, prompt, want string) {
 func goCancelledStream(t *testing.T, c goClient) {
 	ctx, leave := context.WithTimeout(t.Context(), time.Minute)
 	defer leave()
-	stream := c.stream(ctx, ask(endlessPrompt(c.name)))
+	stream := c.stream(ctx, ask(silentPrompt(c.name)))
 	for stream.Next() {
 		if chunk := stream.Current(); len(chunk.Choices) > 0 && chunk.Choices[0].Delta.Content != "" {
 			break

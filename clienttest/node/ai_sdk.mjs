@@ -166,7 +166,7 @@ const cases = {
 
   async "cancelled stream"({ name, open }) {
     const abort = new AbortController();
-    const prompt = `!infinite ${name}`;
+    const prompt = `!silence 5m ${name}`;
     const result = stream({ model: open(), prompt, abortSignal: abort.signal });
     for await (const part of result.fullStream) {
       if (part.type === "text-delta") abort.abort();

@@ -118,7 +118,7 @@ const cases = {
 
   async "cancelled stream"({ name, open }) {
     const opened = open();
-    for await (const chunk of await opened.stream(`!infinite ${name}`)) {
+    for await (const chunk of await opened.stream(`!silence 5m ${name}`)) {
       if (chunk.content) break;
     }
     assert.ok((await opened.invoke("Say hello.")).content);

@@ -189,7 +189,7 @@ const cases = {
 
   async "cancelled stream"({ name, open }) {
     const opened = open();
-    const asked = { model, messages: user(`!infinite ${name}`), stream: true };
+    const asked = { model, messages: user(`!silence 5m ${name}`), stream: true };
     for await (const chunk of await opened.chat.completions.create(asked)) {
       if (chunk.choices[0]?.delta?.content) break;
     }

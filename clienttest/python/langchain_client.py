@@ -136,7 +136,7 @@ async def error_event(client):
 
 async def cancelled_stream(client):
     model = client.open()
-    chunks = model.astream(f"!infinite {client.name}")
+    chunks = model.astream(f"!silence 5m {client.name}")
     async for chunk in chunks:
         if chunk.content:
             break

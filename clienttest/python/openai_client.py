@@ -253,7 +253,7 @@ async def error_event(client):
 
 async def cancelled_stream(client):
     opened = client.open()
-    asked = await client.ask(opened, f"!infinite {client.name}", stream=True)
+    asked = await client.ask(opened, f"!silence 5m {client.name}", stream=True)
     async for chunk in each(asked):
         if chunk.choices and chunk.choices[0].delta and chunk.choices[0].delta.content:
             break
