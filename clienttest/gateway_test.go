@@ -32,7 +32,7 @@ const configuration = `
 version: 1
 server:
   listen: "127.0.0.1:0"
-  admin_listen: "localhost:0"
+  admin_listen: "127.0.0.1:0"
 {{- if .Certificate}}
   tls: { cert_file: "{{.Certificate}}", key_file: "{{.Certificate}}" }
 {{- end}}

@@ -13,7 +13,8 @@ func (r *reader) checkServer(s *Server) {
 	if !r.checkListen("server.listen", s.Listen, true) {
 		s.Listen = "127.0.0.1:0" // so that nothing is said of who could reach it
 	}
-	if r.checkListen("server.admin_listen", s.AdminListen, false) && s.Listen == s.AdminListen {
+	taken := s.Listen == s.AdminListen && !strings.HasSuffix(s.Listen, ":0") // port 0 is another one each time
+	if r.checkListen("server.admin_listen", s.AdminListen, false) && taken {
 		r.fault("server.admin_listen", codeContradict, "admin_listen is the same address as listen", "give it a port of its own")
 	}
 	switch t := s.TLS; {

@@ -98,6 +98,7 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 		"/openai/chat/completions",
 		"/openai/deployments/:deployment/chat/completions",
 		"/deployments/:deployment/chat/completions",
+		"/v1/deployments/:deployment/chat/completions", // AzureOpenAI of openai-node with OPENAI_BASE_URL set
 		"/models/chat/completions",
 	} {
 		e.POST(path, g.Chat, m...)

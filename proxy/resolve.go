@@ -154,5 +154,5 @@ func (g *Gateway) meant(team Team, name string) string {
 // azurePath reports whether a route is one of Azure's, whose clients expect
 // Azure's forms.
 func azurePath(route string) bool {
-	return strings.HasPrefix(route, "/openai/") || strings.HasPrefix(route, "/deployments/")
+	return strings.HasPrefix(route, "/openai/") || strings.Contains(route, "/deployments/")
 }
