@@ -1,7 +1,9 @@
 package openai_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,6 +49,19 @@ func TestApply(t *testing.T) {
 				t.Errorf("Apply changed its edits (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestApplyKeepsTheOrderOfMany(t *testing.T) {
+	t.Parallel()
+	var edits []openai.Edit
+	var want strings.Builder
+	for i := range 100 {
+		edits = append(edits, openai.Edit{Start: 1, End: 1, Text: fmt.Sprint(i, ",")}, openai.Edit{Start: 2, End: 2, Text: "x"})
+		fmt.Fprint(&want, i, ",")
+	}
+	if got := string(openai.Apply([]byte("abc"), edits...)); got != "a"+want.String()+"b"+strings.Repeat("x", 100)+"c" {
+		t.Errorf("Apply of 200 insertions makes %s", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -300,7 +301,8 @@ func (p *parser) member() error {
 // distinct refuses two equal names.
 func (p *parser) distinct(names []int) error {
 	const few = 12
-	if len(names) <= few {
+	escaped := func(n int) bool { return p.nodes[n].escaped }
+	if len(names) <= few && !slices.ContainsFunc(names, escaped) {
 		for i, a := range names {
 			for _, b := range names[:i] {
 				if p.same(a, b) {
@@ -321,12 +323,10 @@ func (p *parser) distinct(names []int) error {
 	return nil
 }
 
+// same compares two names that have no escapes.
 func (p *parser) same(a, b int) bool {
 	x, y := p.nodes[a], p.nodes[b]
-	if !x.escaped && !y.escaped {
-		return string(p.src[x.start:x.end]) == string(p.src[y.start:y.end])
-	}
-	return Value{doc: p.document, at: a}.Text() == Value{doc: p.document, at: b}.Text()
+	return string(p.src[x.start:x.end]) == string(p.src[y.start:y.end])
 }
 
 // plain returns how many of the leading bytes of b are ASCII that stands for

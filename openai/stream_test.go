@@ -214,7 +214,7 @@ func TestStreamTakesLargeEvents(t *testing.T) {
 			}
 		}
 	}
-	for _, src := range []string{sse(chunkRole, chunk(openai.MaxEvent)), sse(chunkRole) + "data: " + strings.Repeat("x", 3*openai.MaxEvent), sse(chunkRole) + strings.Repeat(":\n", openai.MaxEvent)} {
+	for _, src := range []string{sse(chunkRole, chunk(openai.MaxEvent)), sse(chunkRole) + "data: " + strings.Repeat("x", openai.MaxEvent), sse(chunkRole) + strings.Repeat(": ping pong\n", openai.MaxEvent/10)} {
 		events, _, end := readAll(strings.NewReader(src))
 		_, isCut := errors.AsType[*openai.CutError](end)
 		if want := "openai: the stream was cut: an event is larger than 8388608 bytes"; len(events) != 1 || !isCut || end.Error() != want {
