@@ -287,7 +287,7 @@ func idleFaults() []fault {
 // TestAnyPortTwice: a port that the system chooses is another one each time.
 func TestAnyPortTwice(t *testing.T) {
 	t.Parallel()
-	_, problems := config.Parse("weir.yaml", []byte(goodHead+"server: { listen: \"127.0.0.1:0\", admin_listen: \"127.0.0.1:0\" }\n"), config.Options{})
+	_, problems := config.Parse("weir.yaml", []byte(goodHead+"server: { listen: \"127.0.0.1:0\", admin_listen: \"127.0.0.1:0\" }\n"), config.Options{Getenv: env})
 	if len(problems) > 0 {
 		t.Errorf("port 0 twice: %v", problems)
 	}
