@@ -62,10 +62,22 @@ const (
 // After returns what to do when an attempt ended in o.
 func (r Retry) After(t Tried, o Outcome) Action {
 	a := r.consequence(t, o)
-	again := t.Total < r.Attempts && (a.Mend || a.Cool || t.Client < 2)
-	a.Here = a.Here && again && (t.Here < 2 || t.Alone) && a.Wait < t.Left
+	again := r.again(a, t, o)
+	a.Here = a.Here && again && (a.Mend || t.Here < 2 || t.Alone) && a.Wait < t.Left
 	a.Other = a.Other && again
 	return a
+}
+
+// again reports whether there may be another attempt at all.
+func (r Retry) again(a Action, t Tried, o Outcome) bool {
+	switch {
+	case a.Mend:
+		return t.Total < max(r.Attempts, 2) // a request that is tried once must not fail by our hand
+	case o.Once && t.Total > 1, !a.Cool && t.Client > 1:
+		return false
+	default:
+		return t.Total < r.Attempts
+	}
 }
 
 // consequence is the table of what each class of outcome leads to, without
@@ -88,7 +100,7 @@ func (r Retry) consequence(t Tried, o Outcome) Action {
 	case Misconfigured:
 		return Action{Other: true, Rest: restWrong, Alarm: true}
 	case Unsupported:
-		return Action{Here: t.Own, Stay: t.Own, Mend: t.Own}
+		return Action{Here: t.Own, Other: t.Own, Stay: t.Own, Mend: t.Own}
 	case Gone:
 		return Action{Blame: o.Hung}
 	case Answered, Refused:
@@ -100,11 +112,8 @@ func (r Retry) consequence(t Tried, o Outcome) Action {
 func (r Retry) fault(t Tried, o Outcome) Action {
 	a := Action{Here: true, Other: true, Wait: r.backoff(t.Here), Blame: true}
 	a.Cool = o.Status == 500 && !r.OnlyInvalid
-	if o.Class == Stalled {
-		a.Here, a.Other = t.Total < 2, t.Total < 2
-	}
-	if o.Status == 503 && o.RetryAfter > 0 {
-		a.Rest = min(o.RetryAfter, maxRest)
+	if o.Status == 503 && o.RetryAfter > 0 { // it rests, as after a 429: that is no fault
+		a.Rest, a.Blame = min(o.RetryAfter, maxRest), false
 		a.Here, a.Wait, a.Exact = t.Alone && o.RetryAfter <= r.MaxRetryAfter, o.RetryAfter, true
 	}
 	return a

@@ -37,7 +37,8 @@ func Markers() []string {
 	}
 }
 
-// Screen looks for special tokens in everything that the model reads as text.
+// Screen looks for special tokens in everything that the model reads as text. Its
+// zero value rejects them.
 type Screen struct {
 	Mode    SpecialTokens
 	markers map[string]bool
@@ -59,6 +60,9 @@ func NewScreen(mode SpecialTokens) Screen {
 func (s Screen) Check(r *openai.Request) ([]openai.Edit, error) {
 	if s.Mode == Allow || !mayHold(r.Body()) {
 		return nil, nil
+	}
+	if s.markers == nil {
+		s = NewScreen(s.Mode)
 	}
 	var edits []openai.Edit
 	var err error

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strconv"
 
 	"weir/openai"
@@ -96,7 +97,7 @@ func (w Window) fitOutput(r *openai.Request, f *Fitted) error {
 	if w.MaxOutput > 0 && f.Output > w.MaxOutput {
 		return openai.BadRequest(openai.CodeInvalidValue, field, fmt.Sprintf(
 			"%s is too large: %d. This model supports at most %d completion tokens, whereas you provided %d.",
-			field, f.Output, w.MaxOutput, r.MaxTokens))
+			field, r.MaxTokens, w.MaxOutput, r.MaxTokens))
 	}
 	return nil
 }
@@ -133,6 +134,9 @@ func (w Window) fitPrompt(r *openai.Request, p Prompt, f *Fitted) error {
 // refuse returns why a prompt of that length does not fit, nil where it does.
 func (w Window) refuse(prompt, output int64) error {
 	limit := cmp.Or(w.MaxInput, w.Context)
+	if w.Context > 0 {
+		limit = min(limit, w.Context)
+	}
 	why := ""
 	if w.TeamInput > 0 && (limit == 0 || w.TeamInput < limit) {
 		limit, why = w.TeamInput, " The limit is the policy's max_input_tokens."
@@ -150,7 +154,7 @@ func (w Window) refuse(prompt, output int64) error {
 		return openai.BadRequest(openai.CodeContextLength, "messages", fmt.Sprintf(
 			"This model's maximum context length is %d tokens. However, you requested %d tokens "+
 				"(%d in the messages, %d in the completion). Please reduce the length of the messages or completion.",
-			w.Context, prompt+reserve, prompt, reserve))
+			w.Context, prompt+min(reserve, math.MaxInt64-prompt), prompt, reserve))
 	}
 	return nil
 }
@@ -187,6 +191,7 @@ func (w Window) Reserve(f Fitted, choices, burst int64) int64 {
 		}
 	}
 	const large = 1 << 53
+	choices = max(1, choices)
 	total := int64(large)
 	if output < large/choices {
 		total = f.Prompt + output*choices
