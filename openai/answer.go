@@ -67,7 +67,7 @@ func (s *Stream) Ahead() <-chan struct{} {
 			}
 			e.Data = bytes.Clone(e.Data)
 			size += len(e.Data) + heldCost
-			if root, err := ParseValue(e.Data); err == nil {
+			if root, err := ReadValue(e.Data); err == nil {
 				e.Root = root
 				e.Err = failure(e.Name, root)
 			}

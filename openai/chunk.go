@@ -33,7 +33,7 @@ type Facts struct {
 // ReadAnswer returns the facts of a plain answer. A body that is no JSON object
 // is an error.
 func ReadAnswer(body []byte) (Facts, error) {
-	root, err := ParseValue(body)
+	root, err := ReadValue(body)
 	if err != nil {
 		return Facts{}, err
 	}
@@ -82,7 +82,7 @@ func (e *Event) read() error {
 		e.Done = true
 		return nil
 	}
-	root, err := ParseValue(e.Data)
+	root, err := ReadValue(e.Data)
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func (v Value) InsertText(n int, text string) Edit {
 			decoded++
 			continue
 		}
-		r, size := unescape(in[raw:])
+		r, size, _ := unescape(in[raw:])
 		raw += size
 		decoded += utf8.RuneLen(r)
 	}

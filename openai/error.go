@@ -123,7 +123,7 @@ func appendString(dst []byte, s string) []byte {
 // it is, to the byte, but for members that it lacks; every other form that Azure
 // and the proxies before it use is turned into it.
 func NormalizeError(status int, body []byte) []byte {
-	root, err := ParseValue(body)
+	root, err := ReadValue(body)
 	if err != nil || root.Kind() != Object {
 		return envelope(fmt.Sprintf("The upstream answered %d without a message.", status), typeOf(status), "null", quoteOrNull(statusName(status)))
 	}

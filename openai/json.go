@@ -1,12 +1,10 @@
 package openai
 
 import (
-	"encoding/binary"
+	"bytes"
 	"fmt"
-	"math/bits"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // The bounds of one document. They keep any input's cost within a small
@@ -71,12 +69,30 @@ func ParseValue(src []byte) (Value, error) {
 	return Value{doc: p.document}, nil
 }
 
+// ReadValue returns the one value that src holds, as ParseValue does, but takes
+// what an upstream may send and no rule is decided by: duplicate names, of which
+// the first is found, half surrogates and bytes that are not UTF-8, which decode
+// to U+FFFD and to themselves, a byte order mark, and ever so many values. What a
+// member logprobs holds can be read as raw text alone. Who edits or hands on the
+// text keeps all of it.
+func ReadValue(src []byte) (Value, error) {
+	p := parser{document: &document{src: src, nodes: make([]node, 0, 16+len(src)/24)}, lenient: true}
+	if bytes.HasPrefix(src, []byte("\ufeff")) {
+		p.pos = len("\ufeff")
+	}
+	if err := p.parse(); err != nil {
+		return Value{}, err
+	}
+	return Value{doc: p.document}, nil
+}
+
 // parser reads one document.
 type parser struct {
 	*document
-	pos   int
-	depth int
-	names []int // the nodes of the names of every object that is open
+	lenient bool // as ReadValue is
+	pos     int
+	depth   int
+	names   []int // the nodes of the names of every object that is open
 }
 
 func (p *parser) parse() error {
@@ -111,7 +127,7 @@ func (p *parser) space() {
 
 // open appends a node that starts here.
 func (p *parser) open(k Kind) (int, error) {
-	if len(p.nodes) >= MaxValues {
+	if len(p.nodes) >= MaxValues && !p.lenient {
 		return 0, p.fault(p.pos, fmt.Sprintf("there are more than %d values", MaxValues))
 	}
 	p.nodes = append(p.nodes, node{start: uint32(p.pos), kind: k}) //nolint:gosec // parse refuses texts of 2 GiB and more
@@ -275,7 +291,9 @@ func (p *parser) object() error {
 		}
 		p.space()
 	}
-	err = p.distinct(p.names[outer:])
+	if !p.lenient {
+		err = p.distinct(p.names[outer:])
+	}
 	p.names = p.names[:outer]
 	p.leave(i)
 	return err
@@ -295,7 +313,13 @@ func (p *parser) member() error {
 	}
 	p.pos++
 	p.space()
-	return p.value()
+	at := len(p.nodes)
+	err := p.value()
+	if p.lenient && err == nil && (Value{p.document, at - 1}).Is("logprobs") {
+		p.nodes = p.nodes[:at+1]
+		p.nodes[at].next = uint32(at + 1) //nolint:gosec // as in open
+	}
+	return err
 }
 
 // distinct refuses two equal names.
@@ -327,109 +351,4 @@ func (p *parser) distinct(names []int) error {
 func (p *parser) same(a, b int) bool {
 	x, y := p.nodes[a], p.nodes[b]
 	return string(p.src[x.start:x.end]) == string(p.src[y.start:y.end])
-}
-
-// plain returns how many of the leading bytes of b are ASCII that stands for
-// itself in a string. It looks at eight bytes at a time.
-func plain(b []byte) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	n := 0
-	for ; len(b)-n >= 8; n += 8 {
-		w := binary.LittleEndian.Uint64(b[n:])
-		quote, slash := w^ones*'"', w^ones*'\\'
-		stop := (quote - ones) &^ quote
-		stop |= (slash - ones) &^ slash
-		stop |= (w - ones*' ') &^ w
-		if stop = (stop | w) & highs; stop != 0 {
-			return n + bits.TrailingZeros64(stop)/8
-		}
-	}
-	for ; n < len(b); n++ {
-		if c := b[n]; c == '"' || c == '\\' || c < ' ' || c >= utf8.RuneSelf {
-			break
-		}
-	}
-	return n
-}
-
-func (p *parser) text() error {
-	i, err := p.open(String)
-	if err != nil {
-		return err
-	}
-	for p.pos++; ; {
-		p.pos += plain(p.src[p.pos:])
-		if p.pos >= len(p.src) {
-			return p.fault(int(p.nodes[i].start), "a string has no end")
-		}
-		switch c := p.src[p.pos]; {
-		case c == '"':
-			p.pos++
-			p.shut(i)
-			return nil
-		case c == '\\':
-			p.nodes[i].escaped = true
-			_, n := unescape(p.src[p.pos:])
-			if n == 0 {
-				return p.fault(p.pos, "a string has an escape that means nothing")
-			}
-			p.pos += n
-		case c < ' ':
-			return p.fault(p.pos, "a string has a control character that is not escaped")
-		default:
-			r, n := utf8.DecodeRune(p.src[p.pos:])
-			if r == utf8.RuneError && n == 1 {
-				return p.fault(p.pos, "a string is not valid UTF-8")
-			}
-			p.pos += n
-		}
-	}
-}
-
-// unescape returns the character that the escape at the head of b stands for,
-// and the escape's length, which is 0 where it is none or half a surrogate pair.
-func unescape(b []byte) (rune, int) {
-	if len(b) < 2 {
-		return 0, 0
-	}
-	const from, to = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
-	if i := strings.IndexByte(from, b[1]); i >= 0 {
-		return rune(to[i]), 2
-	}
-	high, ok := hex4(b)
-	switch {
-	case !ok:
-		return 0, 0
-	case high < 0xD800 || high > 0xDFFF:
-		return high, 6
-	case high > 0xDBFF:
-		return 0, 0
-	}
-	low, ok := hex4(b[6:])
-	if !ok || low < 0xDC00 || low > 0xDFFF {
-		return 0, 0
-	}
-	return (high-0xD800)<<10 + (low - 0xDC00) + 0x10000, 12
-}
-
-// hex4 reads \uXXXX.
-func hex4(b []byte) (rune, bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	var r rune
-	for _, c := range b[2:6] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
 }

@@ -95,7 +95,7 @@ func errorFirst(e Event) []byte {
 	if bytes.HasPrefix(body, []byte(`{"error":`)) {
 		return body
 	}
-	root, err := ParseValue(body)
+	root, err := ReadValue(body)
 	if err != nil {
 		return body
 	}

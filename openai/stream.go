@@ -37,6 +37,7 @@ type Stream struct {
 	seen     int   // bytes behind from that hold no event's end
 	err      error // what reading ended with
 	data     []byte
+	begun    bool // a line has been read: no byte order mark can follow
 	finished bool // a choice has ended
 	done     bool // [DONE] was read
 	failed   bool // an error event was read
@@ -202,6 +203,9 @@ func (s *Stream) event(block []byte) (e Event, empty bool) {
 			line, block = block[:i], block[i+1:]
 		} else {
 			block = nil
+		}
+		if !s.begun {
+			line, s.begun = bytes.TrimPrefix(line, []byte("\ufeff")), true
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimPrefix(value, []byte(" "))

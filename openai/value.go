@@ -138,7 +138,7 @@ func (v Value) AppendText(dst []byte) []byte {
 			return append(dst, in...)
 		}
 		dst = append(dst, in[:n]...)
-		r, size := unescape(in[n:])
+		r, size, _ := unescape(in[n:])
 		dst = utf8.AppendRune(dst, r)
 		in = in[n+size:]
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,14 +64,22 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) err
 	h := c.Response().Header()
 	h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	rec.FirstToken = time.Since(rec.Start)
-	return c.Blob(a.Status, "application/json", a.Body)
+	h.Set("Content-Type", "application/json")
+	c.Response().WriteHeader(a.Status)
+	p := newPipe(c.Response(), 0)
+	for part := range slices.Chunk(a.Body, flushAt) {
+		if p.write(part, false) != nil {
+			break // a client that is gone sees nothing
+		}
+	}
+	return nil
 }
 
 // codeOf returns the code in an error that upstream gave, "" where it is nothing
 // that a metric could be labeled with.
 func codeOf(body []byte) string {
 	const most = 64
-	root, err := openai.ParseValue(body)
+	root, err := openai.ReadValue(body)
 	if err != nil {
 		return ""
 	}
@@ -118,6 +127,8 @@ type pipe struct {
 
 func newPipe(out *echo.Response, every time.Duration) *pipe {
 	p := &pipe{out: out, control: http.NewResponseController(out), every: every}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if every > 0 {
 		p.silence = time.AfterFunc(every, p.alive)
 	}
@@ -128,6 +139,11 @@ func newPipe(out *echo.Response, every time.Duration) *pipe {
 func (p *pipe) write(b []byte, flush bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.put(b, flush)
+}
+
+// put is write for who holds mu.
+func (p *pipe) put(b []byte, flush bool) error {
 	if p.err != nil || len(b) == 0 {
 		return p.err
 	}
@@ -141,9 +157,17 @@ func (p *pipe) write(b []byte, flush bool) error {
 	return p.err
 }
 
-func (p *pipe) alive() { _ = p.write([]byte(": keep-alive\n\n"), true) }
+// alive writes a sign of life, unless something is being written anyhow.
+func (p *pipe) alive() {
+	if !p.mu.TryLock() {
+		return
+	}
+	defer p.mu.Unlock()
+	_ = p.put([]byte(": keep-alive\n\n"), true)
+}
 
-// close ends the signs of life; none is written any more when it returns.
+// close ends the signs of life; none is written any more when it returns. What is
+// not flushed yet still has the last write's time.
 func (p *pipe) close() {
 	if p.silence != nil {
 		p.silence.Stop()
@@ -151,7 +175,6 @@ func (p *pipe) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.every, p.silence = 0, nil
-	_ = p.control.SetWriteDeadline(time.Time{}) // as it was
 	if p.err == nil {
 		p.err = io.ErrClosedPipe
 	}
