@@ -41,28 +41,45 @@ func (p *parser) text() error {
 		if p.pos >= len(p.src) {
 			return p.fault(int(p.nodes[i].start), "a string has no end")
 		}
-		switch c := p.src[p.pos]; {
-		case c == '"':
+		switch p.src[p.pos] {
+		case '"':
 			p.pos++
 			p.shut(i)
 			return nil
-		case c == '\\':
+		case '\\':
 			p.nodes[i].escaped = true
-			_, n, half := unescape(p.src[p.pos:])
-			if n == 0 || half && !p.lenient {
-				return p.fault(p.pos, "a string has an escape that means nothing")
-			}
-			p.pos += n
-		case c < ' ':
-			return p.fault(p.pos, "a string has a control character that is not escaped")
+			err = p.escape()
 		default:
-			r, n := utf8.DecodeRune(p.src[p.pos:])
-			if r == utf8.RuneError && n == 1 && !p.lenient {
-				return p.fault(p.pos, "a string is not valid UTF-8")
-			}
-			p.pos += n
+			err = p.character()
+		}
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// escape reads an escape.
+func (p *parser) escape() error {
+	_, n, half := unescape(p.src[p.pos:])
+	if n == 0 || half && !p.lenient {
+		return p.fault(p.pos, "a string has an escape that means nothing")
+	}
+	p.pos += n
+	return nil
+}
+
+// character reads a character that is not ASCII, or that may not stand in a
+// string.
+func (p *parser) character() error {
+	if p.src[p.pos] < ' ' {
+		return p.fault(p.pos, "a string has a control character that is not escaped")
+	}
+	r, n := utf8.DecodeRune(p.src[p.pos:])
+	if r == utf8.RuneError && n == 1 && !p.lenient {
+		return p.fault(p.pos, "a string is not valid UTF-8")
+	}
+	p.pos += n
+	return nil
 }
 
 // unescape returns the character that the escape at the head of b stands for,
