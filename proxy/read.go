@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ func (g *Gateway) read(c echo.Context, rec *usage.Record) (*openai.Request, func
 	req, err := openai.Parse(body)
 	if err != nil {
 		release()
-		return nil, nil, err //nolint:wrapcheck // it is what the client sees
+		return nil, nil, err
 	}
 	rec.Stream = req.Stream
 	return req, release, nil
@@ -51,6 +52,7 @@ func (g *Gateway) body(c echo.Context) ([]byte, func(), error) {
 	}
 	limit := g.cfg.MaxBody
 	if r.ContentLength > limit {
+		leave(c)
 		return nil, nil, tooLarge(limit)
 	}
 	held := r.ContentLength
@@ -60,6 +62,7 @@ func (g *Gateway) body(c echo.Context) ([]byte, func(), error) {
 	release := sync.OnceFunc(func() { g.bodies.Add(-held) })
 	if n := g.bodies.Add(held); g.cfg.MaxBodies > 0 && n > g.cfg.MaxBodies && n > held {
 		release()
+		leave(c)
 		return nil, nil, &openai.Error{
 			Status: http.StatusServiceUnavailable, Code: openai.CodeOverloaded, RetryAfter: time.Second,
 			Message: "The gateway holds as many request bodies as it may. Send the request again.",
@@ -68,6 +71,7 @@ func (g *Gateway) body(c echo.Context) ([]byte, func(), error) {
 	body, err := slowly(c, limit)
 	if err != nil {
 		release()
+		leave(c)
 		return nil, nil, err
 	}
 	return body, release, nil
@@ -79,12 +83,17 @@ func acceptable(r *http.Request) error {
 		return &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: "Content-Encoding must be identity. Send the body uncompressed."}
 	}
 	if t := r.Header.Get("Content-Type"); t != "" {
-		kind, _, err := mime.ParseMediaType(t)
-		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
-			return &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: "Content-Type must be application/json."}
+		kind, params, err := mime.ParseMediaType(t)
+		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") || !plainCharset(params["charset"]) {
+			return &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: "Content-Type must be application/json, in UTF-8."}
 		}
 	}
 	return acceptableQuery(r.URL.RawQuery)
+}
+
+// plainCharset reports whether a text in that character set is one in UTF-8.
+func plainCharset(name string) bool {
+	return name == "" || strings.EqualFold(name, "utf-8") || strings.EqualFold(name, "utf8") || strings.EqualFold(name, "us-ascii")
 }
 
 // versionLike reports whether s looks like an api-version. What it says is not
@@ -103,7 +112,8 @@ func acceptableQuery(raw string) error {
 	seen := false
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, value, _ := strings.Cut(pair, "=")
-		if strings.ContainsAny(pair, ";") || strings.Contains(strings.ToLower(pair), "%26") || strings.Contains(pair, "%00") {
+		name, err := url.QueryUnescape(name)
+		if err != nil || strings.ContainsAny(pair, ";") || strings.Contains(strings.ToLower(pair), "%26") || strings.Contains(pair, "%00") {
 			return openai.BadRequest(openai.CodeInvalidValue, "api-version", "The query holds characters that it may not. Send api-version=YYYY-MM-DD and nothing else.")
 		}
 		if !strings.EqualFold(name, "api-version") {
@@ -124,15 +134,30 @@ func tooLarge(limit int64) error {
 	}
 }
 
+// leave answers without waiting for the rest of the body, which only works where
+// the connection ends with the answer.
+func leave(c echo.Context) { c.Response().Header().Set("Connection", "close") }
+
+// firstRead is how much memory a body gets before any of it has come: what its
+// sender says of its size is not believed. Of a body in chunks no more than
+// chunkRead is read at once, because reading lasts until all that was asked for
+// is there, and the slowest body that is let in brings so much in bodyIdle.
+const (
+	firstRead = 64 << 10
+	chunkRead = 8 << 10
+)
+
 // slowly reads a body and gives up on one that hardly comes.
 func slowly(c echo.Context, limit int64) ([]byte, error) {
 	r := c.Request()
 	control := http.NewResponseController(c.Response())
-	size := r.ContentLength
-	if size < 0 {
-		size = 4 << 10
+	size, most := firstRead, int(limit)
+	if r.ContentLength >= 0 {
+		size = min(size, int(r.ContentLength)+1) // the last is for the end to be seen
+	} else {
+		most = chunkRead
 	}
-	body := make([]byte, 0, size+1)
+	body := make([]byte, 0, size)
 	for start := time.Now(); ; {
 		last := start.Add(bodyStart + bodyIdle + time.Duration(len(body))*time.Second/bodyRate)
 		deadline := time.Now().Add(bodyIdle)
@@ -143,7 +168,7 @@ func slowly(c echo.Context, limit int64) ([]byte, error) {
 		if len(body) == cap(body) {
 			body = append(body, 0)[:len(body)]
 		}
-		n, err := r.Body.Read(body[len(body):cap(body)])
+		n, err := r.Body.Read(body[len(body):min(cap(body), len(body)+most)])
 		body = body[:len(body)+n]
 		switch {
 		case int64(len(body)) > limit:

@@ -28,11 +28,12 @@ func WriteError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	if c.Request().Context().Err() != nil {
+	e := visible(err, c)
+	// A body that is given up ends the request's context too.
+	if gone(c.Request().Context()) && e.Status != http.StatusRequestTimeout {
 		rec.Status, rec.Outcome, rec.Code = statusGone, usage.ClientGone, openai.CodeClientClosed
 		return
 	}
-	e := visible(err, c)
 	if limit, ok := errors.AsType[*limitError](err); ok {
 		showLimits(c, limit.Snapshot)
 	}
@@ -46,11 +47,17 @@ func WriteError(err error, c echo.Context) {
 	if rec.Outcome == "" {
 		rec.Outcome = outcome(e.Status)
 	}
+	limitWrite(c)
 	if c.Request().Method == http.MethodHead {
 		c.Response().WriteHeader(e.Status)
 		return
 	}
 	_ = c.Blob(e.Status, "application/json", e.Envelope()) // a client that is gone sees nothing
+}
+
+// limitWrite bounds how long a client may take to accept a short answer.
+func limitWrite(c echo.Context) {
+	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(writeLimit)) // where it cannot be set no network is slow
 }
 
 // statusGone is what the record of a request says whose client went away.
