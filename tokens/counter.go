@@ -1,6 +1,8 @@
 package tokens
 
 import (
+	"math"
+
 	"weir/openai"
 )
 
@@ -32,23 +34,20 @@ type Count struct {
 	Estimated bool
 }
 
-// Margin returns what to add to Total where a hard limit is enforced: the text
-// that tools become is known from recorded usage alone.
-func (c Count) Margin() int {
-	if c.Tools <= 0 {
-		return 0
-	}
-	return 16 + c.Tools/50
-}
-
 // Model returns the model that the counter counts for.
 func (c *Counter) Model() Model { return c.model }
 
 // Text returns the tokens of a text. Literals of special tokens are counted as
-// the ordinary text they are, and bytes that are not UTF-8 as replacement
-// characters. It is exact, but for texts with runs of more than 512 bytes that
-// nothing divides, for which it is an upper bound.
-func (c *Counter) Text(b []byte) int { return split(b, c.vocab().count) }
+// the ordinary text they are, and each byte that is not UTF-8 as a replacement
+// character.
+func (c *Counter) Text(b []byte) int { return c.vocab().count(b, math.MaxInt) }
+
+// CountLimit returns the tokens of a text and true; or, where there are more than
+// limit, some number above it and false, without reading the whole text.
+func (c *Counter) CountLimit(b []byte, limit int) (int, bool) {
+	n := c.vocab().count(b, limit)
+	return n, n <= limit
+}
 
 // Request returns the tokens of a chat request.
 func (c *Counter) Request(r *openai.Request) Count {
@@ -85,7 +84,7 @@ type walk struct {
 	scratch  []byte
 }
 
-func (w *walk) bytes(b []byte) int { return split(b, w.count) }
+func (w *walk) bytes(b []byte) int { return w.count(b, math.MaxInt) }
 
 // text returns the tokens of a string, 0 of any other kind.
 func (w *walk) text(v openai.Value) int { return w.bytes(v.Bytes()) }
