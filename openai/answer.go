@@ -49,8 +49,8 @@ const heldCost = 256
 // Ahead reads on to the stream's commit point: its first event that bears
 // content, or is an error, or is the end, or the last that may be held back.
 // Comments on the way are left out. The channel is closed when it is there. Until
-// then no other method may be called but Next, which waits, and then returns
-// again what was read.
+// then no other method may be called but Waiting, and Next, which waits, and then
+// returns again what was read.
 func (s *Stream) Ahead() <-chan struct{} {
 	ready := make(chan struct{})
 	s.ahead = ready
@@ -78,6 +78,19 @@ func (s *Stream) Ahead() <-chan struct{} {
 		}
 	}()
 	return ready
+}
+
+// Waiting reports whether Ahead has not come to the commit point yet.
+func (s *Stream) Waiting() bool {
+	if s.ahead == nil {
+		return false
+	}
+	select {
+	case <-s.ahead:
+		return false
+	default:
+		return true
+	}
 }
 
 // Commit returns the event that Ahead stopped at, or the error. It is for the

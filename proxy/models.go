@@ -108,5 +108,6 @@ func (g *Gateway) ListDeployments(c echo.Context) error {
 
 func (g *Gateway) json(c echo.Context, rec *usage.Record, body any) error {
 	rec.Status, rec.Outcome = http.StatusOK, usage.OK
+	limitWrite(c)
 	return c.JSON(http.StatusOK, body)
 }
