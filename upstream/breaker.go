@@ -9,7 +9,8 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// Breaker says when a deployment is left alone for its faults.
+// Breaker says when a deployment is left alone for its faults. A zero switches a
+// rule off.
 type Breaker struct {
 	Window      time.Duration // over which faults are counted
 	Consecutive int           // so many in a row open it
@@ -76,12 +77,8 @@ func (b *breaker) allow() (report func(verdict), ok bool) {
 	}
 	begun := time.Now()
 	var once sync.Once
-	var watchdog *time.Timer
-	report = func(v verdict) {
+	tell := func(v verdict) {
 		once.Do(func() {
-			if watchdog != nil {
-				watchdog.Stop()
-			}
 			if v == good {
 				b.took(time.Since(begun))
 			}
@@ -89,11 +86,15 @@ func (b *breaker) allow() (report func(verdict), ok bool) {
 			done(v.err())
 		})
 	}
-	if b.step.State() == gobreaker.StateHalfOpen {
-		patience := max(b.cfg.Watchdog, 2*time.Duration(b.longest.Load()))
-		watchdog = time.AfterFunc(patience, func() { report(bad) })
+	if b.cfg.Watchdog <= 0 || b.step.State() != gobreaker.StateHalfOpen {
+		return tell, true
 	}
-	return report, true
+	patience := max(b.cfg.Watchdog, 2*time.Duration(b.longest.Load()))
+	watchdog := time.AfterFunc(patience, func() { tell(bad) })
+	return func(v verdict) {
+		watchdog.Stop()
+		tell(v)
+	}, true
 }
 
 // took notes how long a good call took. Long answers are forgotten slowly, so
@@ -101,6 +102,19 @@ func (b *breaker) allow() (report func(verdict), ok bool) {
 func (b *breaker) took(d time.Duration) {
 	before := b.longest.Load()
 	b.longest.Store(max(int64(d), before-before/16))
+}
+
+// admits reports whether allow would give leave now.
+func (b *breaker) admits() bool {
+	switch b.step.State() {
+	case gobreaker.StateOpen:
+		return false
+	case gobreaker.StateHalfOpen:
+		c := b.step.Counts()
+		return c.Requests == c.TotalExclusions
+	case gobreaker.StateClosed:
+	}
+	return true
 }
 
 func (v verdict) err() error {
@@ -186,7 +200,7 @@ func (w *window) number(now time.Time) int64 {
 func (w *window) trips(cfg Breaker) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.inRow >= cfg.Consecutive {
+	if cfg.Consecutive > 0 && w.inRow >= cfg.Consecutive {
 		return true
 	}
 	oldest := w.number(time.Now()) - slots
@@ -197,7 +211,7 @@ func (w *window) trips(cfg Breaker) bool {
 			failed += s.bad
 		}
 	}
-	return total >= cfg.MinRequests && float64(failed) >= cfg.Ratio*float64(total)
+	return cfg.MinRequests > 0 && total >= cfg.MinRequests && float64(failed) >= cfg.Ratio*float64(total)
 }
 
 func (w *window) reset() {

@@ -9,7 +9,11 @@ package upstream
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -79,7 +83,7 @@ func (d *Deployment) ID() string { return d.Backend + "/" + d.Name }
 // url returns where chat requests go.
 func (d *Deployment) url() string {
 	if d.classic() {
-		return d.Endpoint.JoinPath("openai", "deployments", d.Name, "chat", "completions").String() +
+		return d.Endpoint.JoinPath("openai", "deployments", url.PathEscape(d.Name), "chat", "completions").String() +
 			"?api-version=" + url.QueryEscape(d.APIVersion)
 	}
 	return d.Endpoint.JoinPath("openai", "v1", "chat", "completions").String()
@@ -92,23 +96,32 @@ type Credential interface {
 	Authorize(ctx context.Context, h http.Header) error
 }
 
-// APIKey is a resource's key. It prints as nothing.
-type APIKey struct{ key string }
+// APIKey is a resource's key. It prints as nothing, in whatever it is held: what
+// is behind a pointer is not printed.
+type APIKey struct{ key *string }
 
 // NewAPIKey returns the credential that is a key.
-func NewAPIKey(key string) APIKey { return APIKey{key} }
+func NewAPIKey(key string) APIKey { return APIKey{&key} }
 
 // Authorize sets the api-key header.
 func (k APIKey) Authorize(_ context.Context, h http.Header) error {
-	h["Api-Key"] = []string{k.key}
+	if k.key == nil {
+		return errors.New("upstream: there is no key")
+	}
+	h["Api-Key"] = []string{*k.key}
 	return nil
 }
 
-// String returns a word in the key's place.
-func (APIKey) String() string { return "[secret]" }
+// Format prints a word in the key's place, whatever the verb.
+func (APIKey) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, secret) // the printer's own buffer
+}
 
-// GoString returns a word in the key's place.
-func (APIKey) GoString() string { return "[secret]" }
+// LogValue returns a word in the key's place.
+func (APIKey) LogValue() slog.Value { return slog.StringValue(secret) }
+
+// secret stands for a key.
+const secret = "[secret]"
 
 // Timeouts bound the parts of an attempt. Zero is no bound.
 type Timeouts struct {
@@ -136,4 +149,9 @@ func NewTransport(c Connection) *http.Transport {
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
 	}
+}
+
+func dialer(timeout time.Duration) func(context.Context, string, string) (net.Conn, error) {
+	d := &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}
+	return d.DialContext
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/openai"
 )
 
 // member is a deployment and its state, which outlives every request.
@@ -30,6 +32,7 @@ const memory = time.Hour
 type learned struct{ until atomic.Int64 }
 
 func (l *learned) learn()      { l.until.Store(time.Now().Add(memory).UnixNano()) }
+func (l *learned) forget()     { l.until.Store(0) }
 func (l *learned) holds() bool { return time.Now().UnixNano() < l.until.Load() }
 
 // restFor leaves the deployment alone for so long, or as long as it is already.
@@ -54,7 +57,7 @@ func (m *member) ready() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.Weight > 0 && !time.Now().Before(m.rest) && (m.MaxInFlight == 0 || m.inFlight < m.MaxInFlight) &&
-		m.breaker.state() != "open"
+		m.breaker.admits()
 }
 
 // load returns the requests in flight for each unit of weight.
@@ -133,6 +136,8 @@ func (g *group) again() (end func(), ok bool) {
 // priority that has one, the least loaded for its weight, in turns where several
 // are. Those that skip names are passed over.
 func (g *group) pick(skip func(*member) bool) (m *member, report func(verdict)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	refused := map[*member]bool{}
 	for {
 		m := g.best(func(m *member) bool { return skip(m) || refused[m] })
@@ -146,9 +151,8 @@ func (g *group) pick(skip func(*member) bool) (m *member, report func(verdict)) 
 	}
 }
 
+// best returns the deployment that pick would begin with. The caller holds mu.
 func (g *group) best(skip func(*member) bool) *member {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	var tied []*member
 	for _, m := range g.members {
 		if skip(m) || !m.ready() {
@@ -185,12 +189,16 @@ func inTurn(tied []*member) *member {
 	return next
 }
 
-// condition describes why none of the deployments may be asked, and how long it
-// is at least until one may be. Throttled is whether waiting is all it takes.
-func (g *group) condition() (why string, wait time.Duration, throttled bool) {
+// condition describes why none of the deployments that a call fits may be asked,
+// and how long it is at least until one may be. Throttled is whether waiting is
+// all it takes. Why is "" where the call fits none.
+func (g *group) condition(c *openai.Call) (why string, wait time.Duration, throttled bool) {
 	wait, throttled = time.Hour, true
 	reasons := make([]string, 0, len(g.members))
 	for _, m := range g.members {
+		if !m.fits(c) || m.Weight < 1 {
+			continue
+		}
 		rest, cause := m.resting()
 		switch {
 		case rest > 0:

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 // use; what it learns of a deployment outlives every request.
 type Pool struct {
 	cfg Config
+
+	stopped chan struct{} // closed by Stop
 
 	mu     sync.Mutex
 	live   map[*attempt]struct{}
@@ -39,7 +42,7 @@ func New(cfg Config) *Pool {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{cfg: cfg, groups: map[string]*group{}, live: map[*attempt]struct{}{}}
+	p := &Pool{cfg: cfg, groups: map[string]*group{}, live: map[*attempt]struct{}{}, stopped: make(chan struct{})}
 	for name, m := range cfg.Models {
 		p.groups[name] = p.group(name, m)
 	}
@@ -72,12 +75,34 @@ func (p *Pool) find(model string) *group {
 	return p.groups[model]
 }
 
-// Stop breaks off everything that is under way. Streams that have begun end as if
-// their deployments had failed.
+// Stop breaks off everything that is under way, for good: nothing is begun any
+// more. Streams that have begun end as if their deployments had failed.
 func (p *Pool) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.isStopped() {
+		close(p.stopped)
+	}
 	for a := range p.live {
+		a.cancel(errStopped)
+	}
+}
+
+func (p *Pool) isStopped() bool {
+	select {
+	case <-p.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// begin notes that an attempt is under way.
+func (p *Pool) begin(a *attempt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live[a] = struct{}{}
+	if p.isStopped() {
 		a.cancel(errStopped)
 	}
 }
@@ -90,7 +115,7 @@ type State struct {
 	InFlight   int
 }
 
-// States returns what each configured deployment is doing.
+// States returns what each deployment is doing, by their names.
 func (p *Pool) States() []State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,6 +128,7 @@ func (p *Pool) States() []State {
 			m.mu.Unlock()
 		}
 	}
+	slices.SortFunc(states, func(a, b State) int { return cmp.Compare(a.Deployment, b.Deployment) })
 	return states
 }
 
@@ -114,16 +140,17 @@ type run struct {
 	rec   *usage.Record
 	start time.Time
 	ends  time.Time // the deadline of its beginning
+	hasty bool      // that is sooner than the gateway's own, because the client says so
 
 	tried       map[*member]int
 	temperature *float64 // that the next attempt sets; nil leaves the client's
-	cooled      bool     // the next attempt sets it
-	swap        bool     // the next attempt names the output bound the other way
+	added       added    // by the last attempt
 	wait        time.Duration
 	hint        time.Duration // the shortest wait that a deployment asked for
 
-	last    *openai.Answer // the worst that can be handed to the client: what the last attempt came to
+	last    *openai.Answer // what the last attempt came to that can be shown to the client
 	lastErr error
+	unpaid  bool // that was an answer that waiting does not mend
 }
 
 // Do sends the call to a deployment of its model, and to others, and again, as
@@ -139,7 +166,7 @@ func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*o
 	total := cmp.Or(p.cfg.Timeouts.Total, forever)
 	r.ends = r.start.Add(total)
 	if call.Within > 0 && call.Within < total {
-		r.ends = r.start.Add(call.Within)
+		r.ends, r.hasty = r.start.Add(call.Within), true
 	}
 	timed, stop := context.WithDeadlineCause(ctx, r.start.Add(total), errTime)
 	leave := g.enter()
@@ -147,13 +174,15 @@ func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*o
 	answer, err := r.do(timed)
 	if err == nil {
 		r.call = nil // a stream must not hold it
-		inner := answer.Close
+		inner, once := answer.Close, sync.Once{}
 		answer.Close = func(cut error) {
-			if inner != nil {
-				inner(cut)
-			}
-			leave()
-			stop()
+			once.Do(func() {
+				if inner != nil {
+					inner(cut)
+				}
+				leave()
+				stop()
+			})
 		}
 		return answer, nil
 	}
@@ -185,17 +214,27 @@ func (r *run) do(ctx context.Context) (*openai.Answer, error) {
 		}
 		r.keep(answer, out, act)
 		end()
-		more, ok := r.group.again()
-		if ctx.Err() != nil || !ok && !act.Mend {
+		end = func() {}
+		if ctx.Err() != nil || !act.Here && !act.Other {
 			return r.give()
 		}
-		if ok {
+		if !r.free(m, act) {
+			more, ok := r.group.again()
+			if !ok {
+				return r.give()
+			}
 			end = more
 		}
 		if m, report = r.next(ctx, m, act); m == nil {
 			return r.give()
 		}
 	}
+}
+
+// free reports whether the next attempt is none that the retry budget bounds:
+// the deployment did no work, and it is not asked again, or only rightly.
+func (r *run) free(m *member, act policy.Action) bool {
+	return act.Mend || act.Rest > 0 && act.Other && r.other(m)
 }
 
 // progress is what has been done so far, for the retry rule.
@@ -211,12 +250,13 @@ func (r *run) progress(m *member, o policy.Outcome) policy.Tried {
 		t.Total += n
 	}
 	switch o.Param {
+	case "":
 	case "temperature":
-		t.Own = r.sets(m)
+		t.Own = r.added.temperature != nil
 	case "stream_options":
-		t.Own = r.asksUsage(m)
-	case "max_tokens", "max_completion_tokens":
-		t.Own = r.call.Added == o.Param && !r.swap
+		t.Own = r.added.usage
+	default:
+		t.Own = r.added.bound == o.Param
 	}
 	return t
 }
@@ -251,12 +291,13 @@ func (r *run) mend(m *member, param string) {
 	switch param {
 	case "temperature":
 		m.fixed.learn()
-		r.temperature, r.cooled = nil, false
+		r.temperature = nil
 	case "stream_options":
 		m.noUsage.learn()
-	default:
+	case r.call.Added:
 		m.swapped.learn()
-		r.swap = true
+	default:
+		m.swapped.forget()
 	}
 }
 
@@ -275,9 +316,11 @@ func (r *run) next(ctx context.Context, m *member, act policy.Action) (*member, 
 		}
 	}
 	if act.Other {
-		o, report := r.group.pick(func(o *member) bool { return o == m || r.tried[o] >= 2 || !o.fits(r.call) })
-		if o != nil {
-			return o, report
+		for tries := range 2 { // one that has not been asked yet is better
+			o, report := r.group.pick(func(o *member) bool { return o == m || r.tried[o] > tries || !o.fits(r.call) })
+			if o != nil {
+				return o, report
+			}
 		}
 	}
 	if !act.Here {
@@ -314,6 +357,9 @@ func (r *run) again(ctx context.Context, m *member, act policy.Action) (*member,
 	case <-timer.C:
 	case <-ctx.Done():
 		return nil, nil
+	case <-r.stopped:
+		r.last, r.lastErr = nil, shown(policy.Outcome{Class: policy.Gone})
+		return nil, nil
 	}
 	if report, ok := m.take(); ok && r.worthwhile() {
 		return m, report
@@ -339,48 +385,36 @@ func (r *run) cool(m *member) {
 		now = first
 	}
 	t := r.cfg.Retry.Cool(first, now)
-	r.temperature, r.cooled = &t, true
-}
-
-// sets reports whether the deployment is sent a temperature of ours.
-func (r *run) sets(m *member) bool {
-	return r.cooled && m.Temperature != Fixed && !m.fixed.holds()
+	r.temperature = &t
 }
 
 // keep notes what the client is shown if no later attempt does better. A refusal
 // of something that we put into the request is never shown.
 func (r *run) keep(answer *openai.Answer, o policy.Outcome, act policy.Action) {
-	if o.Class == policy.Unsupported && (act.Mend || r.owns(o.Param)) {
+	if act.Mend {
 		return
 	}
 	if o.Class == policy.Throttled && o.RetryAfter > 0 && (r.hint == 0 || o.RetryAfter < r.hint) {
 		r.hint = o.RetryAfter
 	}
-	r.last, r.lastErr = answer, nil
+	r.last, r.lastErr, r.unpaid = answer, nil, o.Class == policy.Exhausted
 	if answer == nil || o.Class == policy.Misconfigured && o.Status != http.StatusNotFound {
 		r.last, r.lastErr = nil, shown(o)
 	}
 }
 
-// owns reports whether the parameter is one that the request has from us alone.
-func (r *run) owns(param string) bool {
-	switch param {
-	case "temperature":
-		return r.cooled
-	case "stream_options":
-		return r.call.Request.Root.Get(param).Kind() == openai.Missing
-	default:
-		return r.call.Added == param
-	}
-}
-
 // give hands over what the last attempt came to.
 func (r *run) give() (*openai.Answer, error) {
+	if r.last == nil && r.lastErr == nil { // only what we put in was refused: it is known now, and left out
+		e := openai.Error{Status: http.StatusBadGateway, Code: openai.CodeBadAnswer}
+		e.Message = "The deployment refused what the gateway had added to the request. Send it again."
+		return nil, &e
+	}
 	if r.last == nil {
 		return nil, r.lastErr
 	}
 	a := r.last
-	a.NoRetry = a.Status >= 500 || a.Status == http.StatusRequestTimeout
+	a.NoRetry = a.Status >= 500 || a.Status == http.StatusRequestTimeout || r.unpaid
 	if a.Status == http.StatusTooManyRequests {
 		a.RetryAfter = r.hint
 	}
@@ -389,7 +423,10 @@ func (r *run) give() (*openai.Answer, error) {
 
 // none says why no deployment can be asked.
 func (r *run) none() error {
-	why, wait, throttled := r.group.condition()
+	why, wait, throttled := r.group.condition(r.call)
+	if why == "" {
+		return openai.BadRequest(openai.CodeContextLength, "messages", fmt.Sprintf("No deployment of %q has room for the request.", r.group.name))
+	}
 	e := &openai.Error{
 		Status: http.StatusServiceUnavailable, Code: openai.CodeNoDeployment, RetryAfter: wait,
 		Message: fmt.Sprintf("No deployment of %q can answer now: %s. Retry in %s.", r.group.name, why, wait.Round(time.Millisecond)),

@@ -1,0 +1,223 @@
+package upstream
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"weir/openai"
+	"weir/policy"
+)
+
+// The largest answers that are read whole.
+const (
+	maxAnswer = 16 << 20
+	maxError  = 1 << 20
+)
+
+// hang is how long a stream may stay away altogether before a client that gives
+// up on it has a point.
+const hang = 30 * time.Second
+
+// What is still read of a stream that is over, so that its connection can be
+// used again.
+const (
+	drainBytes = 64 << 10
+	drainTime  = 100 * time.Millisecond
+)
+
+// errTooLarge says that an answer is larger than may be held.
+var errTooLarge = errors.New("upstream: the answer is too large")
+
+// broken returns the outcome of a request that got no answer, or not the whole
+// of one.
+func (a *attempt) broken(err error) policy.Outcome {
+	cause := context.Cause(a.ctx)
+	switch {
+	case errors.Is(cause, errTime):
+		o := policy.Broken(true, true)
+		o.Impatient = a.hasty && !time.Now().Before(a.ends)
+		return o
+	case errors.Is(cause, errStopped):
+		return policy.Outcome{Class: policy.Gone, Reason: "stopped"}
+	case cause != nil:
+		hung := a.call.Request.Stream && !a.hasty && a.body == nil && time.Since(a.begun) >= hang
+		return policy.Outcome{Class: policy.Gone, Reason: "client_gone", Hung: hung}
+	case errors.Is(err, errTooLarge):
+		return policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "large_answer"}
+	default:
+		return policy.Broken(false, a.sent.Load())
+	}
+}
+
+// refused reads an answer that is no success.
+func (a *attempt) refused(resp *http.Response) (*openai.Answer, policy.Outcome) {
+	body, err := a.read(resp, maxError)
+	if err != nil {
+		body = nil
+	}
+	out := policy.Read(policy.Reply{Status: resp.StatusCode, Header: resp.Header.Get, Body: body, Now: time.Now()})
+	answer := &openai.Answer{Status: out.Status, Header: resp.Header, Body: openai.NormalizeError(out.Status, body), RetryAfter: out.RetryAfter}
+	if out.Status < 400 {
+		return nil, out
+	}
+	return answer, out
+}
+
+// read reads an answer whole.
+func (a *attempt) read(resp *http.Response, limit int64) ([]byte, error) {
+	src, err := a.plain(resp)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if n := resp.ContentLength; n > 0 && n <= limit {
+		b.Grow(int(n) + bytes.MinRead)
+	}
+	n, err := b.ReadFrom(io.LimitReader(src, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("upstream: reading the answer: %w", err)
+	}
+	if n > limit {
+		return nil, errTooLarge
+	}
+	return b.Bytes(), nil
+}
+
+// plain returns the answer's body without its encoding, which we asked it not to
+// have.
+func (a *attempt) plain(resp *http.Response) (io.Reader, error) {
+	switch encoding := resp.Header.Get("Content-Encoding"); encoding {
+	case "", "identity":
+		return a.body, nil
+	case "gzip":
+		src, err := gzip.NewReader(a.body)
+		if err != nil {
+			return nil, fmt.Errorf("upstream: reading gzip: %w", err)
+		}
+		return src, nil
+	default:
+		return nil, fmt.Errorf("upstream: the encoding %q is not known", encoding)
+	}
+}
+
+// whole reads a plain answer. It is handed on only when all of it is there.
+func (a *attempt) whole(resp *http.Response) (*openai.Answer, policy.Outcome) {
+	body, err := a.read(resp, maxAnswer)
+	if err != nil {
+		if out := a.broken(err); out.Class != policy.Interrupted {
+			return nil, out
+		}
+		return nil, policy.Outcome{Class: policy.Interrupted, Status: http.StatusBadGateway, Reason: "cut_answer"}
+	}
+	facts, err := openai.ReadAnswer(body)
+	if err != nil {
+		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "bad_answer"}
+	}
+	a.timer.Stop()
+	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body, Facts: facts}
+	answer.Close = func(error) { a.close() }
+	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
+}
+
+// stream reads a stream up to its commit point.
+func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
+	a.body.stream = true
+	src, err := a.plain(resp)
+	if err != nil {
+		return nil, a.broken(err)
+	}
+	s := openai.NewStream(src)
+	ready := s.Ahead()
+	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Stream: s, Close: a.end}
+	if a.late(ready) {
+		return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
+	}
+	e, err := s.Commit()
+	switch {
+	case err != nil:
+		out := a.broken(err)
+		if out.Class == policy.Interrupted {
+			out.Reason = "cut_stream"
+		}
+		return nil, out
+	case e.Err.Kind() != openai.Missing:
+		out := policy.Read(policy.Reply{Header: resp.Header.Get, Body: e.Data, Now: time.Now()})
+		return &openai.Answer{
+			Status: out.Status, Header: resp.Header, Body: openai.NormalizeError(out.Status, e.Data), RetryAfter: out.RetryAfter,
+		}, out
+	case e.Done:
+		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "empty_stream"}
+	}
+	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
+}
+
+// late waits for the commit point, but not for longer than a client should be
+// left without a sign of life.
+func (a *attempt) late(ready <-chan struct{}) bool {
+	if a.cfg.Timeouts.Commit == 0 {
+		<-ready
+		return false
+	}
+	timer := time.NewTimer(a.cfg.Timeouts.Commit)
+	defer timer.Stop()
+	select {
+	case <-ready:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// end lets go of a stream that was relayed, or given up. One that broke is held
+// against the deployment, unless it is the caller or the gateway that broke it.
+func (a *attempt) end(err error) {
+	if err != nil {
+		cause := context.Cause(a.ctx)
+		if _, cut := errors.AsType[*openai.CutError](err); cut && (cause == nil || errors.Is(cause, errTime)) {
+			a.member.breaker.blame()
+		}
+		a.close()
+		return
+	}
+	a.unlink()
+	a.timer.Stop()
+	late := time.AfterFunc(drainTime, func() { a.cancel(nil) })
+	go func() {
+		_, _ = io.CopyN(io.Discard, a.body.inner, drainBytes) // for the connection's sake alone
+		late.Stop()
+		a.close()
+	}()
+}
+
+// watched is a body that is given up where nothing comes for too long.
+type watched struct {
+	*attempt
+	inner  io.ReadCloser
+	stream bool // else the attempt's own timer bounds the whole of it
+	begun  bool // some of it has come
+}
+
+// Read reads. What has begun to come is waited for as long as the pauses of a
+// stream may last; a reader that takes its time is not the deployment's pause.
+func (w *watched) Read(p []byte) (int, error) {
+	if !w.stream {
+		return w.inner.Read(p) //nolint:wrapcheck // a Reader's errors are its contract
+	}
+	if idle := w.cfg.Timeouts.Idle; w.begun && idle > 0 {
+		w.timer.Reset(idle)
+	}
+	n, err := w.inner.Read(p)
+	if w.begun = w.begun || n > 0; w.begun {
+		w.timer.Stop()
+	}
+	return n, err //nolint:wrapcheck // as above
+}
+
+// Close closes the body.
+func (w *watched) Close() error { return w.inner.Close() } //nolint:wrapcheck // as Read
