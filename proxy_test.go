@@ -298,6 +298,13 @@ func (r reply) code() (code, param, kind string) {
 	return text(e.Error.Code), text(e.Error.Param), text(e.Error.Type)
 }
 
+// message returns the error's message.
+func (r reply) message() string {
+	var e struct{ Error struct{ Message string } }
+	_ = json.Unmarshal([]byte(r.body), &e)
+	return e.Error.Message
+}
+
 // events returns the data of a stream's events.
 func (r reply) events() []string {
 	var events []string
