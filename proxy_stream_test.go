@@ -184,11 +184,12 @@ func TestStreams(t *testing.T) {
 			t.Run(tt.name+" "+path, func(t *testing.T) {
 				t.Parallel()
 				bubble(t, plain, func(w *world) {
-					if tt.fields == nil {
-						tt.fields = []string{stream}
+					fields := tt.fields
+					if fields == nil {
+						fields = []string{stream}
 					}
 					w.east.Script(tt.step)
-					got := w.do(w.t.Context(), http.MethodPost, path, say("hello", tt.fields...), "Accept-Encoding", "gzip, deflate")
+					got := w.do(w.t.Context(), http.MethodPost, path, say("hello", fields...), "Accept-Encoding", "gzip, deflate")
 					if got.status != http.StatusOK || got.header.Get("Content-Type") != "text/event-stream" || got.header.Get("Content-Encoding") != "" || got.header.Get("X-Accel-Buffering") != "no" {
 						w.t.Fatalf("%d %v %s", got.status, got.header, got.body)
 					}
@@ -209,7 +210,7 @@ func TestStreams(t *testing.T) {
 					asked := w.asked()[0]
 					if path == openAIPath {
 						checkChunks(w.t, data)
-					} else if diff := cmp.Diff(w.sent(asked, tt.step, len(tt.fields) > 1), data); diff != "" {
+					} else if diff := cmp.Diff(w.sent(asked, tt.step, len(fields) > 1), data); diff != "" {
 						w.t.Errorf("events (-upstream's +client's):\n%s", diff)
 					}
 					if !strings.Contains(string(asked.Body), `"stream_options":{"include_usage":true}`) {
