@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"math"
 	"time"
 )
 
@@ -134,5 +135,6 @@ func (r Retry) Cool(first, t *float64) float64 {
 	if t != nil {
 		now = *t
 	}
-	return min(from, max(coolest, min(warmest, now*r.CoolBy)))
+	const digits = 1e6 // as many as a person may want to read
+	return min(from, math.Round(max(coolest, min(warmest, now*r.CoolBy))*digits)/digits)
 }

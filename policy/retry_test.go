@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"math"
 	"testing"
 	"time"
 
@@ -193,7 +192,7 @@ func TestCool(t *testing.T) {
 			now := tt.first
 			for i, want := range tt.want {
 				got := rule().Cool(tt.first, now)
-				if math.Abs(got-want) > 1e-12 {
+				if got != want {
 					t.Errorf("cure %d of a request at %s is at %v, want %v", i+1, tt.name, got, want)
 				}
 				now = &got
