@@ -53,7 +53,7 @@ cover: ## say how much is covered, and fail below COVERAGE percent
 	@awk 'NR > 1 { split($$1, at, ":"); dir = at[1]; sub("/[^/]*$$", "", dir); size[$$1] = $$2; of[$$1] = dir; if ($$3) hit[$$1] = 1 } \
 	END { for (b in size) { all[of[b]] += size[b]; if (b in hit) met[of[b]] += size[b] } \
 	for (d in all) { part = 100 * met[d] / all[d]; low = low || part < $(COVERAGE); printf "%-15s %5.1f %% of %4d statements\n", d, part, all[d] } \
-	if (low) print "below $(COVERAGE) %"; exit low }' coverage.txt | sort
+	if (low) print "below $(COVERAGE) %" > "/dev/stderr"; exit low }' coverage.txt | sort
 
 bench: ## run the benchmarks that BENCH matches
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
