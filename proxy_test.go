@@ -103,7 +103,7 @@ func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) {
 			"gpt-4o-west": {Model: "gpt-4o-2024-11-20"},
 			"d2":          {Model: "gpt-4o-2024-11-20"},
 		}})
-		east, west := listen(t, &http.Server{Handler: w.east}), listen(t, &http.Server{Handler: w.west}) //nolint:gosec // the gateway is its only client
+		east, west := listen(t, &http.Server{Handler: w.east}), listen(t, &http.Server{Handler: w.west})
 		transport := upstream.NewTransport(upstream.Connection{Connect: 5 * time.Second, PerHost: 16})
 		transport.DialContext = func(_ context.Context, _, addr string) (net.Conn, error) {
 			w.mu.Lock()

@@ -26,7 +26,7 @@ func passed() []string {
 }
 
 // relay hands an answer to the client and notes what it used.
-func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) (err error) {
+func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
 	h := c.Response().Header()
 	for _, name := range passed() {
 		if v := http.Header(a.Header).Get(name); v != "" {
@@ -39,15 +39,15 @@ func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usag
 	showUpstream(h, rec)
 	showRetry(h, a.RetryAfter, a.NoRetry)
 	if a.Stream == nil {
-		err = whole(c, a, d, rec)
-		a.Close(nil)
-		return err
+		a.Close(nil) // all of it is here
+		whole(c, a, d, rec)
+		return nil
 	}
 	return g.stream(c, a, d, rec)
 }
 
 // whole hands on a plain answer: a success, or the error that upstream gave.
-func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
+func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) {
 	rec.Status = a.Status
 	switch {
 	case a.Status < http.StatusMultipleChoices:
@@ -58,9 +58,7 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) err
 	default:
 		rec.Outcome, rec.Code = usage.ClientError, codeOf(a.Body)
 	}
-	if gone(c.Request().Context()) {
-		rec.Status, rec.Outcome, rec.Code = statusGone, usage.ClientGone, openai.CodeClientClosed
-	}
+	left := gone(c.Request().Context()) // whoever leaves behind the last byte has it all
 	h := c.Response().Header()
 	h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	rec.FirstToken = time.Since(rec.Start)
@@ -69,10 +67,12 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) err
 	p := newPipe(c.Response(), 0)
 	for part := range slices.Chunk(a.Body, flushAt) {
 		if p.write(part, false) != nil {
-			break // a client that is gone sees nothing
+			break
 		}
 	}
-	return nil
+	if left || p.err != nil {
+		rec.Status, rec.Outcome, rec.Code = statusGone, usage.ClientGone, openai.CodeClientClosed
+	}
 }
 
 // codeOf returns the code in an error that upstream gave, "" where it is nothing
@@ -192,6 +192,9 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 	rec.Status = a.Status
 	seen := &tally{counter: d.model.Counter}
 	p := newPipe(c.Response(), g.cfg.KeepAlive)
+	if a.Stream.Waiting() {
+		p.alive() // the client has waited long enough to see a beginning
+	}
 	err := copyEvents(p, a.Stream, openai.NewRewriter(openai.Profile{OpenAI: !azurePath(c.Path()), HideUsage: !d.usage}), func(e openai.Event) {
 		if rec.FirstToken == 0 && e.Content {
 			rec.FirstToken = time.Since(rec.Start)
