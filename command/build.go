@@ -238,6 +238,9 @@ func (c counter) Prompt(r *openai.Request) policy.Prompt {
 	return p
 }
 
+// Bound returns what a request's prompt is never above.
+func (c counter) Bound(r *openai.Request) int64 { return int64(c.Counter.Bound(r)) }
+
 // Text returns what a text comes to.
 func (c counter) Text(b []byte) int64 { return int64(c.Counter.Text(b)) }
 

@@ -135,12 +135,14 @@ func bears(delta Value) bool {
 	return false
 }
 
-// Deltas calls visit with every piece of output text in the event, and the index
-// of the choice it belongs to.
-func (e Event) Deltas(visit func(choice int64, text Value)) {
-	for _, c := range e.Root.Get("choices").Elements() {
+// Generated calls visit with every piece of text that the model generated in a
+// chunk or in a whole answer, and the index of the choice it belongs to.
+func Generated(root Value, visit func(choice int64, text Value)) {
+	for _, c := range root.Get("choices").Elements() {
 		index, _ := c.Get("index").Int()
-		deltas(c.Get("delta"), func(v Value) { visit(index, v) })
+		for _, name := range [...]string{"delta", "message"} {
+			deltas(c.Get(name), func(v Value) { visit(index, v) })
+		}
 	}
 }
 

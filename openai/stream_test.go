@@ -305,14 +305,14 @@ func TestDeltas(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	e.Deltas(func(choice int64, text openai.Value) {
+	openai.Generated(e.Root, func(choice int64, text openai.Value) {
 		got = append(got, fmt.Sprintf("%d %s", choice, text.Text()))
 	})
 	want := []string{"1 aé", "0 no", "0 f", `0 {"a"`, "0 :1}"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Deltas (-want +got):\n%s", diff)
 	}
-	openai.Event{}.Deltas(func(int64, openai.Value) { t.Error("the zero Event has deltas") })
+	openai.Generated(openai.Value{}, func(int64, openai.Value) { t.Error("the zero Event has deltas") })
 }
 
 func TestStreamSaysWhereItIs(t *testing.T) {

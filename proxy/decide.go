@@ -23,8 +23,10 @@ func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage
 	err := d.screen(team)
 	if err == nil || team.Shadow {
 		d.note(err)
-		err = d.fit(team)
-		rec.EstimatedInput = d.fitted.Prompt
+		err = d.fit(team, g.exactly(team, rec, d))
+		if !d.rough {
+			rec.EstimatedInput = d.fitted.Prompt
+		}
 	}
 	if err != nil && !team.Shadow {
 		rec.Outcome = usage.RefusedPolicy
@@ -46,25 +48,53 @@ func (d *decision) note(err error) {
 func (d *decision) screen(team Team) error {
 	edits, err := team.Screen.Check(d.request)
 	if err != nil || len(edits) == 0 || team.Shadow {
-		return err //nolint:wrapcheck // it is what the client sees
+		return err
 	}
 	d.escaped = len(edits)
 	d.request, err = d.request.With(edits...)
-	return err //nolint:wrapcheck // as above
+	return err
 }
 
-// fit counts the prompt and makes it fit.
-func (d *decision) fit(team Team) error {
+// sampled is one in how many requests is counted although nothing asks for its
+// count, so that a wrong count shows.
+const sampled = 16
+
+// exactly reports whether a request must be counted, however short it is: where
+// tokens are reserved for it, where it may be cut and charged for its prompt, and
+// now and then to compare the count with upstream's.
+func (g *Gateway) exactly(team Team, rec *usage.Record, d *decision) bool {
+	return g.asked.Add(1)%sampled == 1 || d.stream || team.Shadow ||
+		team.Limits.TokensPerMinute > 0 || team.Keys[rec.Key].TokensPerMinute > 0
+}
+
+// fit makes the request fit. It is counted only where that is asked for, or where
+// its mere length does not show that it fits as it is.
+func (d *decision) fit(team Team, exactly bool) error {
+	d.window = merged(d.model.Window, team.Window)
+	if !exactly {
+		bound := d.model.Counter.Bound(d.request)
+		fitted, err := d.window.Fit(d.request, policy.Prompt{Total: bound})
+		// A bound on the answer that depends on the prompt's length must be exact.
+		apart := fitted.Set == "" || d.window.Context == 0 || fitted.Output < d.window.Context-bound
+		if err == nil && fitted.Trimmed == 0 && apart {
+			d.rough = true
+			return d.take(fitted)
+		}
+	}
 	prompt := d.model.Counter.Prompt(d.request)
 	d.fitted.Prompt, d.fitted.Output = prompt.Total, d.request.MaxTokens
-	d.window = merged(d.model.Window, team.Window)
 	fitted, err := d.window.Fit(d.request, prompt)
 	if err != nil || team.Shadow {
-		return err //nolint:wrapcheck // it is what the client sees
+		return err
 	}
+	return d.take(fitted)
+}
+
+// take makes the request what fitting made of it.
+func (d *decision) take(fitted policy.Fitted) (err error) {
 	d.fitted = fitted
 	d.request, err = d.request.With(fitted.Edits...)
-	return err //nolint:wrapcheck // as above
+	return err
 }
 
 // merged puts the team's part of a window into the model's.
@@ -96,7 +126,7 @@ func (d *decision) report(h http.Header) {
 func (g *Gateway) reserve(ctx context.Context, team Team, rec *usage.Record, d *decision) (*quota.Lease, error) {
 	accounts := []quota.Account{{ID: "team:" + team.Name, Limits: team.Limits}}
 	if limits, ok := team.Keys[rec.Key]; ok {
-		accounts = append(accounts, quota.Account{ID: "key:" + rec.Key, Limits: limits})
+		accounts = append(accounts, quota.Account{ID: "key:" + team.Name + "/" + rec.Key, Limits: limits})
 	}
 	var burst int64
 	for _, a := range accounts {
@@ -141,7 +171,7 @@ func (e *limitError) Unwrap() error { return e.shown }
 // refusal says which limit refused, what to do, and whom to ask.
 func refusal(team Team, e *quota.ExceededError) *openai.Error {
 	whose, setting := fmt.Sprintf("Team %q", team.Name), "teams."+team.Name+".limits."
-	if name, ok := strings.CutPrefix(e.Account, "key:"); ok {
+	if name, ok := strings.CutPrefix(e.Account, "key:"+team.Name+"/"); ok {
 		whose = fmt.Sprintf("Key %q", name)
 		setting = "teams." + team.Name + ".keys[" + name + "].limits."
 	}
@@ -150,7 +180,11 @@ func refusal(team Team, e *quota.ExceededError) *openai.Error {
 		ask = "To raise it, ask " + team.Owner + " to change " + setting
 	}
 	out := &openai.Error{Status: http.StatusTooManyRequests, Type: string(e.Dimension), Code: openai.CodeRateLimit, RetryAfter: e.Wait}
-	wait := e.Wait.Round(100 * time.Millisecond)
+	wait := e.Wait
+	if wait > time.Second {
+		const tenth = 100 * time.Millisecond
+		wait = (wait + tenth - 1).Truncate(tenth)
+	}
 	switch {
 	case e.Permanent:
 		*out = openai.Error{Status: http.StatusBadRequest, Code: openai.CodeExceedsTeamLimit, Param: "messages"}

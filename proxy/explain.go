@@ -144,7 +144,7 @@ func (g *Gateway) InputTokens(c echo.Context) error {
 	defer release()
 	req, err := openai.ParseResponses(body)
 	if err != nil {
-		return err //nolint:wrapcheck // it is what the client sees
+		return err
 	}
 	model, err := g.resolve(c, g.cfg.Teams[rec.Team], req)
 	if err != nil {

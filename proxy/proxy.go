@@ -35,6 +35,8 @@ type Upstream interface {
 type Counter interface {
 	// Prompt returns what a request's prompt comes to, tools and all.
 	Prompt(r *openai.Request) policy.Prompt
+	// Bound returns what the prompt is never above, without counting it.
+	Bound(r *openai.Request) int64
 	// Text returns what a text comes to, as part of an answer.
 	Text(text []byte) int64
 }
@@ -83,7 +85,8 @@ type Team struct {
 // Gateway serves the API. It is safe for concurrent use.
 type Gateway struct {
 	cfg    Config
-	bodies atomic.Int64 // bytes of bodies that are held
+	bodies atomic.Int64  // bytes of bodies that are held
+	asked  atomic.Uint64 // requests that were decided
 }
 
 // New returns a Gateway.
@@ -154,7 +157,9 @@ func (g *Gateway) Chat(c echo.Context) error {
 		return err
 	}
 	release()
-	d.request = nil // a stream must not hold it
+	if d.stream {
+		d.request = nil // it must not be held for so long
+	}
 	return g.relay(c, answer, d, rec)
 }
 
@@ -168,6 +173,7 @@ type decision struct {
 	stream  bool
 	escaped int
 	window  policy.Window
+	rough   bool // fitted.Prompt is a bound, and the request was not counted
 
 	reserved int64    // the tokens that were asked of the allowance
 	shadow   []string // what would have been refused
@@ -182,6 +188,14 @@ func (d *decision) call(r *http.Request, m Model) *openai.Call {
 	call.Retries = usage.From(r.Context()).Retry
 	call.Within = patience(r.Header)
 	return call
+}
+
+// prompt returns the prompt's length, which it counts where nobody has.
+func (d *decision) prompt() int64 {
+	if d.rough && d.request != nil {
+		d.fitted.Prompt, d.rough = d.model.Counter.Prompt(d.request).Total, false
+	}
+	return d.fitted.Prompt
 }
 
 // cost returns what a request is charged, by how it ended.

@@ -52,7 +52,7 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) {
 	switch {
 	case a.Status < http.StatusMultipleChoices:
 		rec.Outcome, rec.FinishReason = usage.OK, a.Facts.FinishReason
-		book(rec, a.Facts, d, nil)
+		book(rec, a.Facts, d, read(a, d))
 	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusRequestTimeout, a.Status >= http.StatusInternalServerError:
 		rec.Outcome, rec.Code = usage.UpstreamError, codeOf(a.Body)
 	default:
@@ -93,6 +93,19 @@ func codeOf(body []byte) string {
 	return code
 }
 
+// read counts a plain answer that does not say what it used; nil for one that
+// does.
+func read(a *openai.Answer, d *decision) *tally {
+	if a.Facts.HasUsage {
+		return nil
+	}
+	seen := &tally{counter: d.model.Counter}
+	if root, err := openai.ReadValue(a.Body); err == nil {
+		openai.Generated(root, seen.add)
+	}
+	return seen
+}
+
 // book notes what an answer used: what upstream reports, or else our own count,
 // of the prompt and of what was seen of the answer.
 func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
@@ -102,7 +115,7 @@ func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
 		return
 	}
 	rec.Counted = true
-	rec.Input = d.fitted.Prompt
+	rec.Input = d.prompt()
 	if seen != nil {
 		rec.Output = seen.total()
 	}
@@ -199,7 +212,7 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 		if rec.FirstToken == 0 && e.Content {
 			rec.FirstToken = time.Since(rec.Start)
 		}
-		e.Deltas(seen.add)
+		openai.Generated(e.Root, seen.add)
 	})
 	book(rec, a.Stream.Facts, d, seen)
 	rec.FinishReason = a.Stream.FinishReason
