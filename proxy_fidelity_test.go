@@ -195,7 +195,9 @@ func TestCanaries(t *testing.T) {
 		return c
 	}
 	answer := func(text string) string { return strings.Replace(oddAnswer, "caf", text, 1) }
-	fault := func(text string) string { return `{"error":{"message":"` + text + `","code":"` + text + `","param":"` + text + `"}}` }
+	fault := func(text string) string {
+		return `{"error":{"message":"` + text + `","code":"` + text + `","param":"` + text + `"}}`
+	}
 	bubble(t, plain, func(w *world) {
 		both := func(s azuresim.Step) {
 			w.forget()

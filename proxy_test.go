@@ -88,7 +88,7 @@ var vocabularies = sync.OnceValue(func() *tokens.Encodings {
 
 // bubble runs test in a world of its own. Edits of the configuration are pairs of
 // what to replace and by what.
-func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) {
+func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) { //nolint:unparam // which gateway it is stands in each test
 	t.Helper()
 	encodings := vocabularies()
 	synctest.Test(t, func(t *testing.T) {
