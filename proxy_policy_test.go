@@ -259,6 +259,26 @@ func TestDefaultOutputIsExact(t *testing.T) {
 	}, append([]string{"d2: {", "d2: { context_window: 400, max_output_tokens: 200,"}, ruled("default_output_tokens: 200")...)...)
 }
 
+// TestDeploymentByExactCount holds that the deployment of the first priority is
+// asked for whatever fits its own window, to the last token, and for nothing else.
+func TestDeploymentByExactCount(t *testing.T) {
+	t.Parallel()
+	const window = 200
+	bubble(t, plain, func(w *world) {
+		for n := 1; n < window+20; n += 3 {
+			w.forget()
+			got := w.chat(say(hellos(n), `"max_tokens":3`))
+			want := "east/gpt-4o-east"
+			if n+7+3 > window {
+				want = "west/gpt-4o-west"
+			}
+			if got.status != http.StatusOK || got.header.Get("X-Weir-Deployment") != want {
+				t.Errorf("a prompt of %d tokens was answered %d by %s, want %s", n+7, got.status, got.header.Get("X-Weir-Deployment"), want)
+			}
+		}
+	}, "deployment: gpt-4o-east,", "deployment: gpt-4o-east, context_window: 200,", "deployment: gpt-4o-west,", "deployment: gpt-4o-west, context_window: 2000,")
+}
+
 // TestShadow holds that a policy in shadow mode changes nothing and says what it
 // would have refused.
 func TestShadow(t *testing.T) {

@@ -208,15 +208,19 @@ func (b *builder) model(name string, m config.Model) proxy.Model {
 		Context: int64(t.ContextWindow), MaxInput: int64(t.MaxInput), MaxOutput: int64(t.MaxOutput),
 		OutputField: t.MaxCompletionField(),
 	}
+	var narrowest int64
 	for i, d := range m.Deployments {
 		context, output := cmp.Or(d.ContextWindow, t.ContextWindow), cmp.Or(d.MaxOutputTokens, t.MaxOutput)
 		if i == 0 {
 			w.Context, w.MaxOutput = 0, 0
 		}
 		w.Context, w.MaxOutput = max(w.Context, int64(context)), max(w.MaxOutput, int64(output))
+		if context > 0 && (narrowest == 0 || int64(context) < narrowest) {
+			narrowest = int64(context)
+		}
 	}
 	return proxy.Model{
-		Name: name, Base: cmp.Or(m.BaseModel, name), Created: b.created, Window: w,
+		Name: name, Base: cmp.Or(m.BaseModel, name), Created: b.created, Window: w, Narrowest: narrowest,
 		Counter: counter{b.parts.Encodings.Counter(t)},
 	}
 }

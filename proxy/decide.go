@@ -74,9 +74,7 @@ func (d *decision) fit(team Team, exactly bool) error {
 	if !exactly {
 		bound := d.model.Counter.Bound(d.request)
 		fitted, err := d.window.Fit(d.request, policy.Prompt{Total: bound})
-		// A bound on the answer that depends on the prompt's length must be exact.
-		apart := fitted.Set == "" || d.window.Context == 0 || fitted.Output < d.window.Context-bound
-		if err == nil && fitted.Trimmed == 0 && apart {
+		if err == nil && fitted.Trimmed == 0 && d.apart(fitted) {
 			d.rough = true
 			return d.take(fitted)
 		}
@@ -88,6 +86,13 @@ func (d *decision) fit(team Team, exactly bool) error {
 		return err
 	}
 	return d.take(fitted)
+}
+
+// apart reports whether what fitting made of a request, and where it may be sent,
+// is the same for any prompt up to the one that it was fitted with.
+func (d *decision) apart(f policy.Fitted) bool {
+	set := f.Set != "" && d.window.Context > 0 && f.Output >= d.window.Context-f.Prompt
+	return !set && (d.model.Narrowest == 0 || f.Prompt+f.Output <= d.model.Narrowest)
 }
 
 // take makes the request what fitting made of it.

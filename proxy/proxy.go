@@ -65,7 +65,12 @@ type Model struct {
 	Base    string        // what it really is
 	Counter Counter       // counts for what it really is
 	Window  policy.Window // its own bounds; a team's are put in
-	Created int64         // when it was configured, in Unix seconds
+
+	// Narrowest is the smallest context window of its deployments, which may be
+	// smaller than Window's; 0 where none is known.
+	Narrowest int64
+
+	Created int64 // when it was configured, in Unix seconds
 }
 
 // Team is a caller with its policy and its allowance.
