@@ -265,7 +265,7 @@ func faults(p openai.Profile, out string) string {
 		if data == "[DONE]" {
 			continue
 		}
-		v, err := openai.ParseValue([]byte(data))
+		v, err := openai.ReadValue([]byte(data))
 		if err != nil {
 			return fmt.Sprintf("%s: %v", data, err)
 		}
