@@ -228,10 +228,16 @@ func TestTokens(t *testing.T) {
 		{"a special token is text", "<|im_start|>", []string{"-"}, "       6  -\n", ""},
 		{"another vocabulary", "hello world", []string{"--model", "gpt-4", "-"}, "       2  -\n", ""},
 		{"lines", "\"hello world\"\n\"\"\n\"caf\\u00e9 \\ud83d\"\n", []string{"--lines"}, "2\n0\n3\n", ""},
-		{"a chat request", `{"messages":[{"role":"system","content":"Assistant is a large language model trained by OpenAI."},{"role":"user","content":"Who were the founders of Microsoft?"}]}`, []string{"--chat", "-"},
-			"      15  messages[0] system\n      11  messages[1] user\n       3  beginning of the answer\n      29  -\n", ""},
-		{"a picture", `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png","detail":"low"}}]}]}`, []string{"--chat", "-"},
-			"      89  messages[0] user\n       3  beginning of the answer\n      85  images, which their messages include\n      92  -, of which a part has no public rule and is charged by a bound\n", ""},
+		{
+			"a chat request", `{"messages":[{"role":"system","content":"Assistant is a large language model trained by OpenAI."},{"role":"user","content":"Who were the founders of Microsoft?"}]}`,
+			[]string{"--chat", "-"},
+			"      15  messages[0] system\n      11  messages[1] user\n       3  beginning of the answer\n      29  -\n", "",
+		},
+		{
+			"a picture", `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png","detail":"low"}}]}]}`,
+			[]string{"--chat", "-"},
+			"      89  messages[0] user\n       3  beginning of the answer\n      85  images, which their messages include\n      92  -, of which a part has no public rule and is charged by a bound\n", "",
+		},
 		{"a model nobody knows", "hello world", []string{"--model", "mine", "-"}, "       2  -\n", "weir: the model \"mine\" is not known: counting with o200k_base\n"},
 	}
 	for _, tt := range tests {
