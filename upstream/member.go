@@ -196,11 +196,14 @@ func (g *group) condition(c *openai.Call) (why string, wait time.Duration, throt
 	wait, throttled = time.Hour, true
 	reasons := make([]string, 0, len(g.members))
 	for _, m := range g.members {
-		if !m.fits(c) || m.Weight < 1 {
+		if !m.fits(c) {
 			continue
 		}
 		rest, cause := m.resting()
 		switch {
+		case m.Weight < 1:
+			reasons = append(reasons, m.ID()+" has no weight")
+			throttled = false
 		case rest > 0:
 			reasons = append(reasons, fmt.Sprintf("%s rests %s (%s)", m.ID(), rest.Round(time.Millisecond), cause))
 			wait = min(wait, rest)

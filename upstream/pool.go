@@ -423,6 +423,9 @@ func (r *run) give() (*openai.Answer, error) {
 
 // none says why no deployment can be asked.
 func (r *run) none() error {
+	if r.isStopped() {
+		return shown(policy.Outcome{Class: policy.Gone})
+	}
 	why, wait, throttled := r.group.condition(r.call)
 	if why == "" {
 		return openai.BadRequest(openai.CodeContextLength, "messages", fmt.Sprintf("No deployment of %q has room for the request.", r.group.name))

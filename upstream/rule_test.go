@@ -41,7 +41,7 @@ func TestRule(t *testing.T) {
 	refused := func(status int, code string) came {
 		return came{Status: status, Code: code, Trace: "east", Good: 1}
 	}
-	thrice, cooled := "east, east, east", "east, east 0.75, east 0.5625"
+	thrice, cooled := strings.Join([]string{"east", "east", "east"}, ", "), "east, east 0.75, east 0.5625"
 	good := func(c came) came { c.Good++; return c }
 	tests := []struct {
 		name     string
@@ -139,6 +139,10 @@ func TestRule(t *testing.T) {
 		{name: "a stream without a byte", only: "stream", steps: repeat(azuresim.Step{Status: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}}, 5), one: fails(502, "upstream_unreachable", "east, east", 50*ms, 2), two: ok("east, west", 1)},
 		{name: "a stream that is done before it begins", only: "stream", steps: repeat(azuresim.Step{Chunks: []string{"data: [DONE]\n\n"}}, 5), one: fails(502, "upstream_bad_answer", thrice, 150*ms, 3), two: ok("east, west", 1)},
 		{name: "a stream cut before content", only: "stream", steps: fault("cut-first", 5), one: fails(502, "upstream_unreachable", "east, east", 50*ms, 2), two: ok("east, west", 1)},
+		{name: "an encoding nobody asked for", steps: repeat(azuresim.Step{Header: http.Header{"Content-Encoding": {"br"}}}, 5), one: fails(502, "upstream_unreachable", "east, east", 50*ms, 2), two: ok("east, west", 1)},
+		{name: "gzip that is none", steps: repeat(azuresim.Step{Header: http.Header{"Content-Encoding": {"gzip"}}}, 5), one: fails(502, "upstream_unreachable", "east, east", 50*ms, 2), two: ok("east, west", 1)},
+		{name: "an error compressed", steps: repeat(azuresim.Step{Fault: "unicode-500", Gzip: true}, 1), one: good(ok("east, east 0.75", 0)), two: good(ok("east, east 0.75", 0))},
+		{name: "an error cut", steps: repeat(azuresim.Step{Fault: "rate-limit 7", CutBytes: 20}, 1), one: good(after(7350*ms, ok("east, east", 0))), two: rests(7350*ms, ok("east, west", 0))},
 		{name: "gzip", steps: fault("gzip", 1), one: good(ok("east", 0)), two: good(ok("east", 0))},
 	}
 	for _, tt := range tests {

@@ -55,8 +55,8 @@ type world struct {
 	log        bytes.Buffer
 
 	mu    sync.Mutex
-	dials int
-	down  bool // nobody listens at east
+	dials []string // every address that was asked for a connection
+	down  bool     // nobody listens at east
 }
 
 const key = "SENTINEL-KEY-1234567890"
@@ -69,12 +69,13 @@ func bubble(t *testing.T, change func(w *world), test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, east: azuresim.New(azuresim.Config{Key: key}), west: azuresim.New(azuresim.Config{Key: key})}
 		wires := map[string]*wire{
-			"east.example:80": w.listen(w.east), "west.example:80": w.listen(w.west),
+			"east.example:80": w.listen(func() http.Handler { return w.east }),
+			"west.example:80": w.listen(func() http.Handler { return w.west }),
 		}
 		w.transport = upstream.NewTransport(upstream.Connection{Connect: 5 * time.Second, PerHost: 100})
 		w.transport.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
 			w.mu.Lock()
-			w.dials++
+			w.dials = append(w.dials, address)
 			down := w.down && address == "east.example:80"
 			w.mu.Unlock()
 			to := wires[address]
@@ -108,9 +109,10 @@ func bubble(t *testing.T, change func(w *world), test func(w *world)) {
 	})
 }
 
-func (w *world) listen(sim *azuresim.Server) *wire {
+// listen serves whatever resource there is when a request comes.
+func (w *world) listen(sim func() http.Handler) *wire {
 	l := &wire{conns: make(chan net.Conn), done: make(chan struct{})}
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: time.Hour}
+	server := &http.Server{Handler: http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) { sim().ServeHTTP(out, r) }), ReadHeaderTimeout: time.Hour}
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); _ = server.Serve(l) }()
 	w.t.Cleanup(func() { _ = server.Close(); <-stopped })
@@ -120,7 +122,7 @@ func (w *world) listen(sim *azuresim.Server) *wire {
 // deployment returns the deployment at a host.
 func deployment(host string) upstream.Deployment {
 	return upstream.Deployment{
-		Backend: host, Name: "gpt-4o", Endpoint: &url.URL{Scheme: "http", Host: host + ".example"}, APIVersion: "2024-10-21",
+		Backend: host, Name: "gpt-4o", Endpoint: &url.URL{Scheme: "http", Host: host + ".example"}, APIVersion: "2025-01-01-preview",
 		Credential: upstream.NewAPIKey(key), Weight: 1,
 	}
 }
