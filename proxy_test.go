@@ -145,8 +145,15 @@ func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) { /
 	})
 }
 
+// configurations are those that were read already: nothing changes one, and most
+// bubbles have the same.
+var configurations sync.Map
+
 func configure(t *testing.T, yaml string) *config.File {
 	t.Helper()
+	if f, ok := configurations.Load(yaml); ok {
+		return f.(*config.File)
+	}
 	set := map[string]string{"EAST_KEY": eastKey, "WEST_KEY": westKey, "SEARCH_KEY": searchKey, "OTHER_KEY": otherKey}
 	f, problems := config.Parse("weir.yaml", []byte(yaml), config.Options{
 		Getenv: func(name string) (string, bool) { v, ok := set[name]; return v, ok },
@@ -154,6 +161,7 @@ func configure(t *testing.T, yaml string) *config.File {
 	if f == nil {
 		t.Fatalf("the configuration is not valid: %v", problems)
 	}
+	configurations.Store(yaml, f)
 	return f
 }
 

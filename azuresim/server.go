@@ -60,7 +60,7 @@ type Request struct {
 // Server is a simulated resource. It is safe for concurrent use.
 type Server struct {
 	cfg    Config
-	faults map[string]fault
+	faults func() map[string]fault // built when the first is asked for
 
 	mu       sync.Mutex
 	requests []*Request
@@ -81,7 +81,7 @@ func New(cfg Config) *Server {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, faults: faults()}
+	s := &Server{cfg: cfg, faults: sync.OnceValue(faults)}
 	s.Reset()
 	return s
 }

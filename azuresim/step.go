@@ -75,10 +75,13 @@ func (s Step) whole() bool {
 // strike applies the faults named in asked, NAME;NAME, each with an optional
 // *COUNT and argument. Unknown names are text, not faults.
 func (c *call) strike(asked, argument string) {
+	if asked == "" {
+		return
+	}
 	for part := range strings.SplitSeq(asked, ";") {
 		word, own, _ := strings.Cut(strings.TrimSpace(part), " ")
 		name, count, counted := strings.Cut(word, "*")
-		f, ok := c.srv.faults[name]
+		f, ok := c.srv.faults()[name]
 		if !ok {
 			continue
 		}
