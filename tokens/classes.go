@@ -46,16 +46,33 @@ const (
 // classes is the class of every code point.
 type classes struct {
 	ascii  [utf8.RuneSelf]class
-	blocks [(utf8.MaxRune + 1) >> blockBits]*[blockSize]class // equal ones are shared
+	blocks [(utf8.MaxRune + 1) >> blockBits]*block // those of one class are shared
+}
+
+// block is the classes of so many code points in a row.
+type block [blockSize]class
+
+// newBlock returns a block of one class.
+func newBlock(c class) *block {
+	b := new(block)
+	for i := range b {
+		b[i] = c
+	}
+	return b
 }
 
 // newClasses reads classText. A fault in it is a fault of the program.
 func newClasses() *classes {
-	whole := make([]class, utf8.MaxRune+1)
-	for i := range whole {
-		whole[i] = symbol
+	c := new(classes)
+	symbols := newBlock(symbol)
+	for i := range c.blocks {
+		c.blocks[i] = symbols
 	}
 	kinds := map[string]class{"U": upper, "L": lower, "O": caseless, "M": mark, "N": number, "S": space}
+	full := make(map[class]*block)
+	for _, kind := range kinds {
+		full[kind] = newBlock(kind)
+	}
 	for line := range strings.Lines(classText) {
 		fields := strings.Fields(line)
 		first, err1 := strconv.ParseUint(fields[0], 16, 21)
@@ -65,21 +82,20 @@ func newClasses() *classes {
 			panic(fmt.Sprintf("tokens: reading the embedded classes: %q", line))
 		}
 		for r := first; r <= last; r++ {
-			whole[r] = kind
+			b := &c.blocks[r>>blockBits]
+			if r%blockSize == 0 && last-r >= blockSize {
+				*b = full[kind]
+				r += blockSize - 1
+				continue
+			}
+			if *b == symbols {
+				*b = newBlock(symbol)
+			}
+			(*b)[r%blockSize] = kind
 		}
 	}
-	whole['\r'], whole['\n'] = newline, newline
-
-	c := new(classes)
-	copy(c.ascii[:], whole)
-	known := make(map[[blockSize]class]*[blockSize]class)
-	for i := range c.blocks {
-		block := [blockSize]class(whole[i<<blockBits:])
-		if known[block] == nil {
-			known[block] = &block
-		}
-		c.blocks[i] = known[block]
-	}
+	c.blocks[0]['\r'], c.blocks[0]['\n'] = newline, newline
+	copy(c.ascii[:], c.blocks[0][:])
 	return c
 }
 

@@ -69,7 +69,7 @@ func (m *merger) windows(piece []byte, size, limit int) (int, bool) {
 			return total + n, true
 		}
 		at := 0
-		for next := int(m.next[0]); next <= size-size/4; next = int(m.next[next]) {
+		for next := int(m.next[0]); next <= size-size/8; next = int(m.next[next]) {
 			at = next
 			total++
 		}
@@ -169,12 +169,14 @@ func (m *merger) look(i int) {
 	m.steps++
 }
 
-// regroup finds the least key of a group.
+// regroup finds the least key of a group, in four rows that do not wait for each
+// other.
 func (m *merger) regroup(g int) {
-	least := uint64(none)
-	for _, k := range m.keys[g*groupSize : (g+1)*groupSize] {
-		least = min(least, k)
+	k := (*[groupSize]uint64)(m.keys[g*groupSize:])
+	a, b, c, d := k[0], k[1], k[2], k[3]
+	for i := 4; i < groupSize; i += 4 {
+		a, b, c, d = min(a, k[i]), min(b, k[i+1]), min(c, k[i+2]), min(d, k[i+3])
 	}
-	m.least[g] = least
+	m.least[g] = min(a, b, c, d)
 	m.steps += groupSize
 }

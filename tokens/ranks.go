@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
-	"strconv"
 
 	"github.com/pkoukk/tiktoken-go-loader/assets"
 )
@@ -31,7 +30,13 @@ type ranks struct {
 	middle []middleToken   // tokens of 9 to 16 bytes
 	long   []longToken     // longer ones
 	bytes  []byte          // of the longer ones
+
+	// maybe has a bit for the hash of each token of 3 to 16 bytes: most of what
+	// merging looks up is none, which this says from a nearer cache.
+	maybe [maybeBits / 64]uint64
 }
+
+const maybeBits = 1 << 21
 
 // The tables are open: an entry lies at its hash or behind it, and one with
 // length 0 is free.
@@ -119,12 +124,14 @@ func (t *ranks) parse(line []byte) error {
 	if err != nil {
 		return fmt.Errorf("decoding a token: %w", err)
 	}
-	rank, err := strconv.ParseUint(string(number), 10, 20)
-	if err != nil {
-		return fmt.Errorf("reading a rank: %w", err)
+	rank := uint32(0)
+	for _, c := range number {
+		if rank = 10*rank + uint32(c-'0'); c < '0' || c > '9' || rank >= noRank {
+			return fmt.Errorf("%q is no rank", number)
+		}
 	}
 	clear(token[n:])
-	t.insert(token[:], n, uint32(rank))
+	t.insert(token[:], n, rank)
 	return nil
 }
 
@@ -138,13 +145,17 @@ func (t *ranks) insert(b []byte, n int, rank uint32) {
 	case n == 2:
 		t.pairs[uint16(low)] = rank
 	case n <= 8:
-		i := slot(hash8(low), len(t.short))
+		h := hash8(low)
+		t.maybe[h%maybeBits/64] |= 1 << (h % 64)
+		i := slot(h, len(t.short))
 		for t.short[i].length != 0 {
 			i = (i + 1) & (len(t.short) - 1)
 		}
 		t.short[i] = shortToken{low, rank, uint32(n)}
 	case n <= 16:
-		i := slot(hash16(low, high), len(t.middle))
+		h := hash16(low, high)
+		t.maybe[h%maybeBits/64] |= 1 << (h % 64)
+		i := slot(h, len(t.middle))
 		for t.middle[i].length != 0 {
 			i = (i + 1) & (len(t.middle) - 1)
 		}
@@ -166,9 +177,17 @@ func (t *ranks) rank(b []byte, n int) uint32 {
 	low := binary.LittleEndian.Uint64(b)
 	switch {
 	case n <= 8:
-		return t.shortRank(low&mask(n), n)
+		low &= mask(n)
+		if h := hash8(low); n > 2 && t.maybe[h%maybeBits/64]>>(h%64)&1 == 0 {
+			return noRank
+		}
+		return t.shortRank(low, n)
 	case n <= 16:
-		return t.middleRank(low, binary.LittleEndian.Uint64(b[8:])&mask(n-8), n)
+		high := binary.LittleEndian.Uint64(b[8:]) & mask(n-8)
+		if h := hash16(low, high); t.maybe[h%maybeBits/64]>>(h%64)&1 == 0 {
+			return noRank
+		}
+		return t.middleRank(low, high, n)
 	case n <= maxToken:
 		return t.longRank(b, n)
 	default:
@@ -227,7 +246,7 @@ const odd = 0x9E3779B97F4A7C15 // the fraction of the golden ratio
 
 func hash8(key uint64) uint64 {
 	h := key * odd
-	return h ^ h>>32
+	return h ^ h>>29
 }
 
 func hash16(low, high uint64) uint64 {

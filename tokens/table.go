@@ -73,6 +73,7 @@ func gpt5() []Model {
 		thinker("gpt-5.4-pro", newer).limits(1_050_000, 922_000, 128_000).responses().from(azureReasoning, published),
 		thinker("gpt-5.5", newer).limits(1_050_000, 922_000, 128_000).from(azureReasoning, published),
 		thinker("gpt-5.6", newer).limits(1_050_000, 922_000, 128_000).from(modelCatalog, "2026-08"),
+		thinker("gpt-5.6-cyber", newer).limits(400_000, 272_000, 128_000).from(modelCatalog, "2026-08"),
 		thinker("gpt-chat-latest", newer).limits(128_000, 111_616, 16_384).from(azureModels, published),
 	}
 	// Versions to come: the rule of gpt-5, the dearest pictures, the least room.
@@ -100,6 +101,8 @@ func oSeries() []Model {
 	o1.Overhead = chat(3)
 	return []Model{
 		o1,
+		thinker("o1-mini", tile).limits(128_000, 0, 65_536).from(modelCatalog, "2026-08"),
+		thinker("o1-preview", tile).limits(128_000, 0, 32_768).from(modelCatalog, "2026-08"),
 		thinker("o3", tile).limits(0, 200_000, 100_000).from(azureReasoning, published),
 		thinker("o3-mini", tile).limits(0, 200_000, 100_000).from(azureReasoning, published),
 		thinker("o3-pro", tile).limits(0, 200_000, 100_000).responses().from(azureReasoning, published),
@@ -114,6 +117,7 @@ func older() []Model {
 	first.Overhead = Overhead{PerMessage: 4, PerName: -1, Priming: 3}
 	return []Model{
 		first,
+		talker("gpt-3.5", CL100K, tile).limits(16_385, 0, 4_096).from(modelCatalog, "2026-08"),
 		talker("gpt-3.5-turbo", CL100K, tile).limits(16_385, 0, 4_096).from(azureRetired, "2025-12"),
 		talker("gpt-3.5-turbo-0613", CL100K, tile).limits(4_096, 0, 4_096).from(azureRetired, "2024-06"),
 		talker("gpt-3.5-turbo-16k", CL100K, tile).limits(16_384, 0, 16_384).from(azureRetired, "2025-12"),
@@ -134,7 +138,12 @@ func others() []Model {
 	oss.Encoding, oss.FixedTemperature = Harmony, false
 	router := talker("model-router", O200K, newer).from(azureModels, published)
 	computer := talker("computer-use-preview", O200K, tiles(65, 129)).limits(8_192, 0, 1_024).responses()
-	return []Model{oss, router, computer.from(azureModels, published)}
+	return []Model{
+		oss, router, computer.from(azureModels, published),
+		talker("chat-latest", O200K, newer).limits(400_000, 0, 128_000).from(modelCatalog, "2026-08"),
+		thinker("daybreak-blue", newer).limits(1_050_000, 0, 128_000).from(modelCatalog, "2026-08"),
+		thinker("daybreak-red", newer).limits(400_000, 0, 128_000).from(modelCatalog, "2026-08"),
+	}
 }
 
 func embeddings() []Model {
