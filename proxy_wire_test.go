@@ -15,6 +15,8 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"weir/azuresim"
 )
 
 // connect returns a connection to the gateway that lasts as long as the test.
@@ -217,6 +219,22 @@ func TestLargeBodies(t *testing.T) {
 			time.Sleep(11 * time.Second) // those that sent nothing are given up by now
 			if answers, _ := w.exchange(post("Content-Length: 20971520")); answers[0].status != 408 {
 				w.t.Errorf("behind them, answered %d", answers[0].status)
+			}
+		})
+	})
+	t.Run("bodies in chunks count as what they are", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, plain, func(w *world) {
+			const several = 3 * 256 / 20 // more than there is room for at their largest
+			body := say("hello")
+			for range several {
+				w.east.Script(azuresim.Step{Delay: time.Minute})
+				conn := w.connect()
+				go func() { _, _ = io.WriteString(conn, post("Transfer-Encoding: chunked")+chunked(body)) }()
+				synctest.Wait()
+			}
+			if n := len(w.asked()); n != several {
+				w.t.Errorf("%d of %d reached a deployment", n, several)
 			}
 		})
 	})

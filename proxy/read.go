@@ -74,6 +74,8 @@ func (g *Gateway) body(c echo.Context) ([]byte, func(), error) {
 		leave(c)
 		return nil, nil, err
 	}
+	g.bodies.Add(int64(len(body)) - held) // of one in chunks the size is known only now
+	held = int64(len(body))
 	return body, release, nil
 }
 
