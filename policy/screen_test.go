@@ -237,6 +237,20 @@ func strip(v any, joiners *int) any {
 	return v
 }
 
+// TestEscapePutsOneJoinerBehindTheBar holds the bytes that escaping makes.
+func TestEscapePutsOneJoinerBehindTheBar(t *testing.T) {
+	t.Parallel()
+	r := parse(t, `{"messages":[{"role":"user","content":"a<|end|>b\u003c\u007cend|>"}]}`)
+	edits, err := policy.NewScreen(policy.Escape).Check(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"messages":[{"role":"user","content":"a<|` + "\u200d" + `end|>b\u003c\u007c` + "\u200d" + `end|>"}]}`
+	if got := string(r.Body(edits...)); got != want {
+		t.Errorf("escaped to %q, want %q", got, want)
+	}
+}
+
 // TestEscapeMakesMarkersText escapes markers wherever they may stand.
 func TestEscapeMakesMarkersText(t *testing.T) {
 	t.Parallel()

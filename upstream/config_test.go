@@ -42,8 +42,7 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 				fmt.Fprintf(&log, "%"+flag+string(verb), v)
 			}
 		}
-		digits, _, _ := strings.Cut(fmt.Sprint([]byte(key)), "]")
-		for _, secret := range []string{key, hex.EncodeToString([]byte(key)), fmt.Sprintf("%X", key), fmt.Sprintf("% x", key), digits[1:]} {
+		for _, secret := range []string{key, hex.EncodeToString([]byte(key)), fmt.Sprintf("%X", key), fmt.Sprintf("% x", key)} {
 			if strings.Contains(log.String(), secret) {
 				t.Errorf("%s is printed with its key, as %s", name, secret)
 			}

@@ -379,6 +379,7 @@ func TestStop(t *testing.T) {
 			go func() { results <- w.do(call) }()
 			time.Sleep(time.Second)
 		}
+		stopped := time.Now()
 		w.pool.Stop()
 		w.pool.Stop()
 		for range 3 {
@@ -387,6 +388,9 @@ func TestStop(t *testing.T) {
 			if r.Status == 200 && !cut || r.Status != 200 && r.Code != "shutting_down" {
 				t.Errorf("a call that is broken off comes to %+v", r)
 			}
+		}
+		if took := time.Since(stopped); took != 0 {
+			t.Errorf("stopping takes %v", took)
 		}
 		if got := w.do(w.ask("")); got.Code != "shutting_down" || got.Status != 503 || got.NoRetry {
 			t.Errorf("a call after that comes to %+v", got)
@@ -521,5 +525,37 @@ func TestCandidates(t *testing.T) {
 			t.Errorf("Candidates (-want +got):\n%s", diff)
 		}
 		time.Sleep(10 * time.Minute)
+	})
+}
+
+// TestAloneWhileTheOtherCannot holds that a short wait is waited for where the
+// other deployment is open, or busy with its probe.
+func TestAloneWhileTheOtherCannot(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		tiered(w)
+		other := w.cfg.Models["m"].Deployments[1]
+		w.cfg.Models["m"].Deployments[0].Priority, other.Priority = 2, 0
+		w.deployments(w.cfg.Models["m"].Deployments[0], other)
+		w.cfg.Retry.Attempts = 2
+	}, func(w *world) {
+		w.west.Script(repeat(azuresim.Step{Status: 503}, 5)...)
+		for range 5 {
+			w.do(w.ask(""))
+		}
+		w.east.Script(fault("provisioned-full 43ms", 1)...)
+		if got := w.do(w.ask("")); got.Status != 200 || got.Trace != "east, east" {
+			t.Errorf("while west is open a call comes to %+v", got)
+		}
+		time.Sleep(15 * time.Second)
+		w.west.Script(azuresim.Step{Delay: 5 * time.Second})
+		probe := w.ask("")
+		go w.do(probe)
+		synctest.Wait()
+		w.east.Script(fault("provisioned-full 43ms", 1)...)
+		if got := w.do(w.ask("")); got.Status != 200 || got.Trace != "east, east" {
+			t.Errorf("while west is probed a call comes to %+v", got)
+		}
+		time.Sleep(time.Minute)
 	})
 }
