@@ -169,8 +169,8 @@ func TestFraming(t *testing.T) {
 	})
 }
 
-// TestLargeBodies is T1 and B10: a body that is too large is refused before it is
-// read, and what is announced costs nothing until it comes.
+// TestLargeBodies is T1: a body that is too large is refused before it is read,
+// and all bodies together have their bound.
 func TestLargeBodies(t *testing.T) {
 	t.Parallel()
 	small := []string{"server: {", "server: { max_body: 2KiB,"}
