@@ -19,7 +19,7 @@ comma   := ,
 empty   :=
 space   := $(empty) $(empty)
 
-.PHONY: help build lint test fuzz cover bench generate image clean
+.PHONY: help build lint test fuzz cover bench generate models image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,12 @@ cover: ## say how much is covered, and fail below COVERAGE percent
 
 bench: ## run the benchmarks that BENCH matches
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+models: ## compare the model table with the newest list that is published
+	@mkdir -p .tools/models
+	@cp tokens/list_models.mjs .tools/models/
+	@cd .tools/models && npm init -y >/dev/null && npm install --silent --no-save --no-audit --no-fund gpt-tokenizer@latest
+	@node .tools/models/list_models.mjs | go run tokens/compare_models.go
 
 generate: ## write the schema and the reference of the configuration
 	go generate ./...
