@@ -280,7 +280,7 @@ func TestDeploymentByExactCount(t *testing.T) {
 }
 
 // TestShadow holds that a policy in shadow mode changes nothing and says what it
-// would have refused.
+// would have refused or changed.
 func TestShadow(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -297,10 +297,10 @@ func TestShadow(t *testing.T) {
 			name: "a special token and a prompt", policy: "max_input_tokens: 10", body: strings.Replace(user(`"<|im_start|> `+hellos(10)+`"`), "gpt-4o", "d2", 1),
 			says: "shadow: special_tokens_in_input, context_length_exceeded", codes: []string{"special_tokens_in_input", "context_length_exceeded"},
 		},
-		{name: "nothing is escaped", policy: "special_tokens: escape", body: strings.Replace(user(`"<|im_start|>"`), "gpt-4o", "d2", 1)},
-		{name: "nothing is lowered", policy: "max_output_tokens: 10", body: tight(1, `"max_tokens":11`)},
-		{name: "nothing is set", policy: "default_output_tokens: 10", body: tight(1)},
-		{name: "nothing is trimmed", policy: "max_turns: 1, on_context_overflow: trim_oldest", body: talk("", 0, 1, 2, 3, 7)},
+		{name: "nothing is escaped", policy: "special_tokens: escape", body: strings.Replace(user(`"<|im_start|>"`), "gpt-4o", "d2", 1), says: "shadow: escape", codes: []string{"escape"}},
+		{name: "nothing is lowered", policy: "max_output_tokens: 10", body: tight(1, `"max_tokens":11`), says: "shadow: lower", codes: []string{"lower"}},
+		{name: "nothing is set", policy: "default_output_tokens: 10", body: tight(1), says: "shadow: lower", codes: []string{"lower"}},
+		{name: "nothing is trimmed", policy: "max_turns: 1, on_context_overflow: trim_oldest", body: talk("", 0, 1, 2, 3, 7), says: "shadow: trim", codes: []string{"trim"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -192,7 +193,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 		}
 	}
 	if b.file.PassThrough != "" {
-		cfg.Any = func(name string) proxy.Model { return b.model(name, config.Model{}) }
+		cfg.Any = (&passed{build: func(name string) proxy.Model { return b.model(name, config.Model{}) }}).model
 	}
 	for name, t := range b.teams() {
 		cfg.Teams[name] = b.team(name, t, cfg.Names)
@@ -223,6 +224,30 @@ func (b *builder) model(name string, m config.Model) proxy.Model {
 		Name: name, Base: cmp.Or(m.BaseModel, name), Created: b.created, Window: w, Narrowest: narrowest,
 		Counter: counter{b.parts.Encodings.Counter(t)},
 	}
+}
+
+// passed keeps the models that are served under their own names. The names are
+// the clients' own, so there is a bound.
+type passed struct {
+	build  func(name string) proxy.Model
+	mu     sync.Mutex
+	models map[string]proxy.Model
+}
+
+// maxPassed is how many models are kept.
+const maxPassed = 256
+
+func (p *passed) model(name string) proxy.Model {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, ok := p.models[name]
+	if !ok {
+		if m = p.build(name); p.models == nil || len(p.models) >= maxPassed {
+			p.models = map[string]proxy.Model{}
+		}
+		p.models[name] = m
+	}
+	return m
 }
 
 // counter is a tokens.Counter as the proxy wants one.

@@ -17,7 +17,7 @@ import (
 
 // decide applies the team's policy to a request: its text, then its length. What
 // is returned holds the request as it is to be sent. In shadow mode it is sent as
-// it came, and what the policy would have refused is noted.
+// it came, and what the policy would have refused or changed is noted.
 func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage.Record) (*decision, error) {
 	d := &decision{request: req, model: model, choices: req.Choices, usage: req.IncludeUsage, stream: req.Stream}
 	err := d.screen(team)
@@ -47,8 +47,12 @@ func (d *decision) note(err error) {
 // screen looks for special tokens.
 func (d *decision) screen(team Team) error {
 	edits, err := team.Screen.Check(d.request)
-	if err != nil || len(edits) == 0 || team.Shadow {
+	if err != nil || len(edits) == 0 {
 		return err
+	}
+	if team.Shadow {
+		d.shadow = append(d.shadow, "escape")
+		return nil
 	}
 	d.escaped = len(edits)
 	d.request, err = d.request.With(edits...)
@@ -82,10 +86,24 @@ func (d *decision) fit(team Team, exactly bool) error {
 	prompt := d.model.Counter.Prompt(d.request)
 	d.fitted.Prompt, d.fitted.Output = prompt.Total, d.request.MaxTokens
 	fitted, err := d.window.Fit(d.request, prompt)
-	if err != nil || team.Shadow {
+	if err != nil {
 		return err
 	}
+	if team.Shadow {
+		d.spare(fitted)
+		return nil
+	}
 	return d.take(fitted)
+}
+
+// spare notes what fitting would have changed, and changes nothing.
+func (d *decision) spare(fitted policy.Fitted) {
+	if fitted.Lowered > 0 {
+		d.shadow = append(d.shadow, "lower")
+	}
+	if fitted.Trimmed > 0 {
+		d.shadow = append(d.shadow, "trim")
+	}
 }
 
 // apart reports whether what fitting made of a request, and where it may be sent,

@@ -181,7 +181,7 @@ type decision struct {
 	rough   bool // fitted.Prompt is a bound, and the request was not counted
 
 	reserved int64    // the tokens that were asked of the allowance
-	shadow   []string // what would have been refused
+	shadow   []string // what would have been refused, by code, or changed
 }
 
 // call returns what goes upstream.

@@ -60,7 +60,7 @@ type Record struct {
 	Escaped  int      // special tokens made harmless
 	Trimmed  int      // messages dropped
 	Lowered  int64    // the output bound that was set; 0 none
-	Shadowed []string // what a rule in shadow mode would have refused, by code
+	Shadowed []string // what a policy in shadow mode would have refused, by code, or changed: escape, lower, trim
 
 	Duration   time.Duration
 	FirstToken time.Duration // from Start to the first byte of the answer; 0 none
