@@ -157,8 +157,8 @@ func TestErrors(t *testing.T) {
 	first, both := []string{"gpt-4o-east"}, []string{"gpt-4o-east", "gpt-4o-west"}
 	tight := []string{"resilience:\n", "policies: { default: { max_input_tokens: 4 } }\nresilience:\n"}
 	small := []string{"gpt-35-turbo: {", "gpt-35-turbo: { context_window: 100,"}
-	rests := map[string]string{"east/gpt-4o-east": "rests 1m6s"}
-	rest2 := map[string]string{"east/gpt-4o-east": "rests 1m6s", "west/gpt-4o-west": "rests 1m6s"}
+	rests := map[string]string{"east/gpt-4o-east": "rests 1m0s"}
+	rest2 := map[string]string{"east/gpt-4o-east": "rests 1m0s", "west/gpt-4o-west": "rests 1m0s"}
 	const tokens, auth = "special_tokens_in_input", "upstream_auth_failed"
 	const long = "context_length_exceeded"
 	tests := []exchange{

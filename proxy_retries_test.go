@@ -48,11 +48,11 @@ func TestRetries(t *testing.T) {
 		},
 		{name: "E67 a try ends with the client's time", body: lone, header: []string{"X-Stainless-Read-Timeout", "2"}, east: []azuresim.Step{{Delay: 5 * sec}}, status: 504, code: "upstream_timeout", noRetry: true, calls: []string{"gpt-35-turbo"}, took: 2 * sec, outcome: failed},
 
-		{name: "E68 429, and another deployment", body: hello, east: steps("rate-limit 40ms"), status: 200, calls: []string{"gpt-4o-east", "gpt-4o-west"}, outcome: usage.OK, unwell: map[string]string{"east/gpt-4o-east": "rests 44ms"}},
-		{name: "E68 429 of a lone deployment", body: lone, east: steps("rate-limit 40ms"), status: 200, calls: twice("gpt-35-turbo"), took: 44 * time.Millisecond, outcome: usage.OK},
-		{name: "E68 provisioned throughput", body: lone, east: steps("provisioned-full"), status: 200, calls: twice("gpt-35-turbo"), took: 47300 * time.Microsecond, outcome: usage.OK},
-		{name: "E69 429 for a day", body: lone, east: steps("rate-limit-never"), status: 429, code: "429", noRetry: true, calls: []string{"gpt-35-turbo"}, outcome: failed, unwell: map[string]string{"east/gpt-35-turbo": "rests 1m6s"}},
-		{name: "E69 429 for longer than a request waits", body: lone, east: steps("rate-limit 20 s"), status: 429, code: "429", after: "20000", calls: []string{"gpt-35-turbo"}, outcome: failed, unwell: map[string]string{"east/gpt-35-turbo": "rests 22s"}},
+		{name: "E68 429, and another deployment", body: hello, east: steps("rate-limit 40ms"), status: 200, calls: []string{"gpt-4o-east", "gpt-4o-west"}, outcome: usage.OK, unwell: map[string]string{"east/gpt-4o-east": "rests 40ms"}},
+		{name: "E68 429 of a lone deployment", body: lone, east: steps("rate-limit 40ms"), status: 200, calls: twice("gpt-35-turbo"), took: 40 * time.Millisecond, outcome: usage.OK},
+		{name: "E68 provisioned throughput", body: lone, east: steps("provisioned-full"), status: 200, calls: twice("gpt-35-turbo"), took: 43 * time.Millisecond, outcome: usage.OK},
+		{name: "E69 429 for a day", body: lone, east: steps("rate-limit-never"), status: 429, code: "429", noRetry: true, calls: []string{"gpt-35-turbo"}, outcome: failed, unwell: map[string]string{"east/gpt-35-turbo": "rests 1m0s"}},
+		{name: "E69 429 for longer than a request waits", body: lone, east: steps("rate-limit 20 s"), status: 429, code: "429", after: "20000", calls: []string{"gpt-35-turbo"}, outcome: failed, unwell: map[string]string{"east/gpt-35-turbo": "rests 20s"}},
 
 		{name: "E72 a client that tries again itself: 503", body: hello, header: client2, east: steps("unavailable"), status: 503, code: "service_unavailable", noRetry: true, calls: []string{"gpt-4o-east"}, outcome: failed},
 		{name: "E72 a client that tries again itself: no connection", body: lone, header: client2, east: steps("close-after-read"), status: 502, code: "upstream_unreachable", noRetry: true, calls: []string{"gpt-35-turbo"}, outcome: failed},

@@ -351,7 +351,7 @@ func TestStreamHeads(t *testing.T) {
 		{name: "C40 invalid Unicode every time", body: lone, east: steps("unicode-stream", "unicode-stream", "unicode-stream"), status: 500, relayed: "unicode-500", noRetry: true, calls: []string{"gpt-35-turbo", "gpt-35-turbo 0.75", "gpt-35-turbo 0.5625"}, outcome: failed},
 		{name: "C40 an error of no known kind", edits: []string{"retry: {", "retry: { max_attempts: 1,"}, body: lone, east: raw(plain500), status: 500, noRetry: true, calls: []string{"gpt-35-turbo"}, outcome: failed, relayed: ""},
 		{name: "C40 an error that is the caller's", body: hello, east: raw(filtered), status: 400, code: "content_filter", param: "prompt", calls: []string{"gpt-4o-east"}, outcome: usage.ClientError},
-		{name: "C40 a limit", body: hello, east: raw(busy), status: 200, calls: both, outcome: usage.OK, unwell: map[string]string{"east/gpt-4o-east": "rests 2.2s"}},
+		{name: "C40 a limit", body: hello, east: raw(busy), status: 200, calls: both, outcome: usage.OK, unwell: map[string]string{"east/gpt-4o-east": "rests 2s"}},
 		{name: "C38 a cut before content is not seen", body: hello, east: steps("cut-first"), status: 200, calls: both, outcome: usage.OK},
 		{name: "C39 a broken connection before content is not seen", body: hello, east: []azuresim.Step{{CutEvents: 2, CutMid: true, Reset: true}}, status: 200, calls: both, outcome: usage.OK},
 		{name: "C42 JSON", body: hello, east: steps("json-for-stream"), status: 200, calls: both, outcome: usage.OK},
@@ -360,7 +360,7 @@ func TestStreamHeads(t *testing.T) {
 		{name: "C42 nothing", edits: []string{"retry: {", "retry: { max_attempts: 1,"}, body: lone, east: steps("empty-200"), status: 502, code: "upstream_bad_answer", noRetry: true, calls: []string{"gpt-35-turbo"}, outcome: failed},
 		{name: "C43 400", body: hello, east: steps("special-tokens"), status: 400, relayed: "special-tokens", calls: []string{"gpt-4o-east"}, outcome: usage.ClientError},
 		{name: "C43 413", body: hello, east: steps("too-large"), status: 413, code: "413", calls: []string{"gpt-4o-east"}, outcome: usage.ClientError},
-		{name: "C43 429", body: lone, east: steps("rate-limit 20 s"), status: 429, code: "429", after: "20000", calls: []string{"gpt-35-turbo"}, outcome: failed, unwell: map[string]string{"east/gpt-35-turbo": "rests 22s"}},
+		{name: "C43 429", body: lone, east: steps("rate-limit 20 s"), status: 429, code: "429", after: "20000", calls: []string{"gpt-35-turbo"}, outcome: failed, unwell: map[string]string{"east/gpt-35-turbo": "rests 20s"}},
 		{name: "C43 500", body: lone, east: steps("server-error", "server-error", "server-error"), status: 500, relayed: "server-error", noRetry: true, calls: []string{"gpt-35-turbo", "gpt-35-turbo 0.75", "gpt-35-turbo 0.5625"}, took: 300 * time.Millisecond, outcome: failed},
 		{name: "C43 503", edits: []string{"retry: {", "retry: { max_attempts: 1,"}, body: lone, east: steps("unavailable"), status: 503, code: "service_unavailable", noRetry: true, calls: []string{"gpt-35-turbo"}, outcome: failed},
 	}

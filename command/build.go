@@ -114,10 +114,8 @@ func (b *builder) upstream() (upstream.Config, error) {
 			Ratio: r.Breaker.FailureRatio, Open: r.Breaker.OpenFor, Watchdog: min(r.Timeout.FirstByte, 20*time.Second),
 		},
 		Timeouts:  upstream.Timeouts{FirstByte: r.Timeout.FirstByte, Idle: r.Timeout.StreamIdle, Total: r.Timeout.Total, Commit: keepAlive},
-		Transport: b.parts.Transport, Log: b.parts.Log, Jitter: b.parts.Jitter,
-	}
-	if r.Retry.Backoff.Jitter == "none" {
-		cfg.Jitter = func() float64 { return 1 }
+		Transport: b.parts.Transport, Log: b.parts.Log,
+		Jitter: b.parts.Jitter, Steady: r.Retry.Backoff.Jitter == "none",
 	}
 	for name, m := range b.file.Models {
 		model := upstream.Model{Temperature: temperature(m.FixedTemperature, b.facts(name, m))}

@@ -185,6 +185,7 @@ func (a *attempt) end(err error) {
 		a.close()
 		return
 	}
+	a.member.breaker.praise()
 	a.unlink()
 	a.timer.Stop()
 	late := time.AfterFunc(drainTime, func() { a.cancel(nil) })

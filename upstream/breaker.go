@@ -25,6 +25,7 @@ type verdict uint8
 
 const (
 	neutral verdict = iota // nothing: the fault was somebody else's
+	begun                  // so far so good: it streams, and how that ends is told apart
 	good
 	bad
 )
@@ -75,12 +76,12 @@ func (b *breaker) allow() (report func(verdict), ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	begun := time.Now()
+	start := time.Now()
 	var once sync.Once
 	tell := func(v verdict) {
 		once.Do(func() {
-			if v == good {
-				b.took(time.Since(begun))
+			if v == good || v == begun {
+				b.took(time.Since(start))
 			}
 			b.past.add(time.Now(), v)
 			done(v.err())
@@ -123,13 +124,15 @@ func (v verdict) err() error {
 		return errBad
 	case neutral:
 		return errNeutral
-	case good:
+	case good, begun:
 	}
 	return nil
 }
 
-// blame books a failure that showed after a call was reported good: a stream
-// that broke.
+// praise books that a call that was reported begun has ended well.
+func (b *breaker) praise() { b.past.add(time.Now(), good) }
+
+// blame books that a call that was reported begun has broken off.
 func (b *breaker) blame() {
 	if b.step.State() != gobreaker.StateClosed {
 		return
@@ -188,7 +191,7 @@ func (w *window) add(now time.Time, v verdict) {
 	case good:
 		s.good++
 		w.inRow = 0
-	case neutral:
+	case neutral, begun:
 	}
 }
 

@@ -301,8 +301,8 @@ func TestCutStreamsAreFaults(t *testing.T) {
 				t.Fatalf("a cut stream came to %+v", got)
 			}
 		}
-		if n != 10 {
-			t.Errorf("the breaker opens after %d cut streams, want 10", n)
+		if n != 5 {
+			t.Errorf("the breaker opens after %d cut streams in a row, want 5", n)
 		}
 	})
 	bubble(t, single, func(w *world) {
@@ -315,8 +315,14 @@ func TestCutStreamsAreFaults(t *testing.T) {
 				t.Fatalf("a stream that was left came to %+v", got)
 			}
 		}
-		if good, bad := w.pool.Counted("east/gpt-4o"); good == 0 || bad != 0 {
-			t.Errorf("%d good and %d bad calls are counted, want none bad", good, bad)
+		if good, bad := w.pool.Counted("east/gpt-4o"); good != 0 || bad != 0 {
+			t.Errorf("%d good and %d bad calls are counted, want none", good, bad)
+		}
+		if got := w.do(w.ask(streamed)); got.Err != nil {
+			t.Fatalf("a stream came to %+v", got)
+		}
+		if good, bad := w.pool.Counted("east/gpt-4o"); good != 1 || bad != 0 {
+			t.Errorf("%d good and %d bad calls are counted, want the one stream that was whole", good, bad)
 		}
 	})
 }

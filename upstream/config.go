@@ -37,6 +37,24 @@ type Config struct {
 	Transport http.RoundTripper // used as it is: it follows no redirects
 	Log       *slog.Logger      // of changes of state
 	Jitter    func() float64    // in [0, 1): how much of a wait is waited; nil: chance
+	Steady    bool              // waits are whole, and none is longer than what was asked for
+}
+
+// atMost returns how long to wait of a wait that may be shorter.
+func (c *Config) atMost(d time.Duration) time.Duration {
+	if c.Steady {
+		return d
+	}
+	return time.Duration(float64(d) * c.Jitter())
+}
+
+// atLeast returns how long to wait of a wait that may be a little longer, so that
+// not all who wait come back at once.
+func (c *Config) atLeast(d time.Duration) time.Duration {
+	if c.Steady {
+		return d
+	}
+	return d + time.Duration(0.1*float64(d)*c.Jitter())
 }
 
 // Model is a model and the deployments that serve it.

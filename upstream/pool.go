@@ -267,6 +267,8 @@ func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act poli
 	switch {
 	case act.Blame:
 		report(bad)
+	case o.Class == policy.Answered && r.call.Request.Stream:
+		report(begun)
 	case o.Class == policy.Answered, o.Class == policy.Refused:
 		report(good)
 	default:
@@ -276,7 +278,7 @@ func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act poli
 		r.cfg.Log.Warn("deployment", "deployment", m.ID(), "breaker", after, "was", before)
 	}
 	if act.Rest > 0 {
-		m.restFor(act.Rest+time.Duration(float64(act.Rest)*0.1*r.cfg.Jitter()), o.Reason)
+		m.restFor(r.cfg.atLeast(act.Rest), o.Reason)
 	}
 	if act.Alarm {
 		r.cfg.Log.Error("deployment is misconfigured", "deployment", m.ID(), "status", o.Status)
@@ -347,9 +349,9 @@ func (r *run) worthwhile() bool { return time.Until(r.ends) >= least }
 
 // again waits and begins another attempt at the same deployment.
 func (r *run) again(ctx context.Context, m *member, act policy.Action) (*member, func(verdict)) {
-	r.wait = time.Duration(float64(act.Wait) * r.cfg.Jitter())
+	r.wait = r.cfg.atMost(act.Wait)
 	if act.Exact {
-		r.wait = act.Wait + time.Duration(float64(act.Wait)*0.1*r.cfg.Jitter())
+		r.wait = r.cfg.atLeast(act.Wait)
 	}
 	timer := time.NewTimer(r.wait)
 	defer timer.Stop()
