@@ -23,50 +23,49 @@ type Caller struct {
 // in use.
 type Keys map[[sha256.Size]byte]Caller
 
-// Auth finds out who calls, from either header that clients use, and notes it in
+// Auth finds out who calls, from the headers that clients use, and notes it in
 // the record. A key that is unknown, or expired, is refused in the same words.
-// Where open is not nil, a request needs no key, and every one is open's.
+// Where open is not nil, a request needs no key: one without a key that somebody
+// has is open's.
 func Auth(keys Keys, open *Caller) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			r := usage.From(c.Request().Context())
-			caller, err := keys.find(c.Request().Header)
-			if err != nil {
-				if open == nil {
-					return err
-				}
+			given := credentials(c.Request().Header)
+			caller, known, err := keys.find(given)
+			switch {
+			case err != nil:
+				return err
+			case known:
+			case open != nil:
 				caller = *open
+			case len(given) == 0:
+				return unauthorized("No API key was sent. Send it as Authorization: Bearer KEY, or as api-key: KEY.")
+			default:
+				return unauthorized("The API key is not one of this gateway's. Send a key that was made for it, not an Azure or OpenAI key.")
 			}
+			r := usage.From(c.Request().Context())
 			r.Team, r.Key = caller.Team, caller.Key
 			return next(c)
 		}
 	}
 }
 
-// find returns the caller that a request's header names. Two keys must be of one
-// team; one that nobody has counts for nothing beside one that somebody has.
-func (k Keys) find(h http.Header) (Caller, error) {
-	given := credentials(h)
-	if len(given) == 0 {
-		return Caller{}, unauthorized("No API key was sent. Send it as Authorization: Bearer KEY, or as api-key: KEY.")
-	}
-	var found *Caller
+// find returns whose the keys are. They must be of one team; one that nobody has
+// counts for nothing beside one that somebody has.
+func (k Keys) find(given []string) (found Caller, known bool, err error) {
 	for _, key := range given {
 		caller, ok := k[sha256.Sum256([]byte(key))]
 		if !ok || !caller.Expires.IsZero() && !time.Now().Before(caller.Expires) {
 			continue
 		}
-		if found != nil && found.Team != caller.Team {
-			return Caller{}, unauthorized("Authorization and api-key hold keys of different teams. Send one of them.")
+		if known && found.Team != caller.Team {
+			return Caller{}, false, unauthorized("Authorization and api-key hold keys of different teams. Send one of them.")
 		}
-		if found == nil {
-			found = &caller
+		if !known {
+			found, known = caller, true
 		}
 	}
-	if found == nil {
-		return Caller{}, unauthorized("The API key is not one of this gateway's. Send a key that was made for it, not an Azure or OpenAI key.")
-	}
-	return *found, nil
+	return found, known, nil
 }
 
 // credentials returns the keys that a request brings.

@@ -36,12 +36,14 @@ func Record(newID func() string, sinks ...usage.Sink) echo.MiddlewareFunc {
 				Start: time.Now(), Method: req.Method, Client: c.RealIP(), UserAgent: clip(req.UserAgent()),
 				RequestID: requestID(req.Header.Get("X-Request-Id"), newID),
 			}
-			r.Retry, _ = strconv.Atoi(req.Header.Get("X-Stainless-Retry-Count"))
+			if n, err := strconv.Atoi(req.Header.Get("X-Stainless-Retry-Count")); err == nil {
+				r.Retry = max(0, n)
+			}
 			c.SetRequest(req.WithContext(usage.With(req.Context(), r)))
 			h := c.Response().Header()
 			h.Set("X-Request-Id", r.RequestID)
-			if id := req.Header.Get("X-Ms-Client-Request-Id"); id != "" {
-				h.Set("X-Ms-Client-Request-Id", requestID(id, newID))
+			if id := req.Header.Get("X-Ms-Client-Request-Id"); showable(id) {
+				h.Set("X-Ms-Client-Request-Id", id)
 			}
 			if len(req.TransferEncoding) > 0 {
 				// Whoever frames a body so may have framed two requests.
@@ -50,6 +52,7 @@ func Record(newID func() string, sinks ...usage.Sink) echo.MiddlewareFunc {
 			defer func() {
 				r.Route = c.Path()
 				r.Duration = time.Since(r.Start)
+				complete(r, c.Response())
 				ctx := context.WithoutCancel(c.Request().Context())
 				for _, s := range sinks {
 					s.Take(ctx, r)
@@ -65,10 +68,35 @@ func Record(newID func() string, sinks ...usage.Sink) echo.MiddlewareFunc {
 
 // requestID returns the client's id where it is fit to be shown, or a new one.
 func requestID(given string, newID func() string) string {
-	if given == "" || len(given) > maxRequestID || strings.ContainsFunc(given, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return newID()
+	if showable(given) {
+		return given
 	}
-	return given
+	return newID()
+}
+
+// showable reports whether an id is one that can stand in a header and in a log.
+func showable(id string) bool {
+	return id != "" && len(id) <= maxRequestID && !strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
+// complete fills in what a handler has not said of its answer.
+func complete(r *usage.Record, sent *echo.Response) {
+	if r.Status == 0 && sent.Committed {
+		r.Status = sent.Status
+	}
+	if r.Outcome != "" {
+		return
+	}
+	switch {
+	case r.Status == 0, r.Status == http.StatusInternalServerError:
+		r.Outcome = usage.GatewayError
+	case r.Status > http.StatusInternalServerError:
+		r.Outcome = usage.UpstreamError
+	case r.Status >= http.StatusBadRequest:
+		r.Outcome = usage.ClientError
+	default:
+		r.Outcome = usage.OK
+	}
 }
 
 // clip keeps a header of the client's small enough to be logged.
@@ -90,6 +118,7 @@ func Recover(log *slog.Logger) echo.MiddlewareFunc {
 				if e, ok := v.(error); ok && errors.Is(e, http.ErrAbortHandler) {
 					panic(v)
 				}
+				usage.From(c.Request().Context()).Outcome = usage.GatewayError
 				log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 				if c.Response().Committed {
 					panic(http.ErrAbortHandler)
