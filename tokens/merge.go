@@ -19,10 +19,10 @@ type merger struct {
 	// By the place where a part begins: the rank of the token that it makes with
 	// the part behind it, above the place itself, so that comparing two of them
 	// compares ranks, then places. None where no part begins, or no token is made.
-	keys  []uint64
-	least []uint64 // the least key of each group of keys
-	next  []int32  // where the part behind it begins
-	prev  []int32  // where the part before it begins
+	keys  []int64
+	least []int64 // the least key of each group of keys
+	next  []int   // where the part behind it begins
+	prev  []int   // where the part before it begins
 
 	window []byte // what is merged, and padding
 	size   int    // of what is merged
@@ -62,31 +62,30 @@ func (m *merger) count(piece []byte, limit int) int {
 func (m *merger) windows(piece []byte, size, limit int) (int, bool) {
 	for total, first := 0, 0; ; {
 		n := m.merge(piece[:min(size, len(piece))])
-		if first > 0 && int(m.next[0]) != first {
+		if first > 0 && m.next[0] != first {
 			return 0, false
 		}
 		if len(piece) <= size || total > limit {
 			return total + n, true
 		}
 		at := 0
-		for next := int(m.next[0]); next <= size-size/8; next = int(m.next[next]) {
+		for next := m.next[0]; next <= size-size/8; next = m.next[next] {
 			at = next
 			total++
 		}
 		if at == 0 {
 			return 0, false
 		}
-		first = int(m.next[at]) - at
+		first = m.next[at] - at
 		piece = piece[at:]
 	}
 }
 
 // merge returns the tokens of a piece, and leaves where they begin in next.
 func (m *merger) merge(piece []byte) int {
-	m.begin(piece)
-	count := len(piece)
+	count := m.begin(piece)
 	for {
-		key := uint64(none)
+		key := int64(none)
 		for _, k := range m.least {
 			key = min(key, k)
 		}
@@ -94,60 +93,62 @@ func (m *merger) merge(piece []byte) int {
 		if key >= none {
 			return count
 		}
-		m.join(int(int32(key))) //nolint:gosec // the low half is the place
+		m.join(int(key & (1<<placeBits - 1)))
 		count--
 	}
 }
 
-// begin makes each byte a part.
-func (m *merger) begin(piece []byte) {
+// begin makes parts of the bytes, or of characters where that is the same, and
+// returns how many there are.
+func (m *merger) begin(piece []byte) int {
 	n := len(piece)
 	m.size = n
 	groups := (n + groupSize - 1) / groupSize
 	if need := groups * groupSize; len(m.keys) < need {
-		m.keys = make([]uint64, need)
-		m.next = make([]int32, need)
-		m.prev = make([]int32, need+1)
+		m.keys = make([]int64, need)
+		m.next = make([]int, need)
+		m.prev = make([]int, need+1)
 		m.window = make([]byte, need+padding)
 	}
 	m.least = resize(m.least, groups)
 	copy(m.window, piece)
 	clear(m.window[n : n+padding])
-	for i := range n {
-		rank := uint32(noRank)
-		if i+1 < n {
-			rank = m.pairs[uint16(piece[i])|uint16(piece[i+1])<<8]
-		}
-		m.keys[i] = uint64(rank)<<placeBits | uint64(i)
-		m.next[i] = int32(i + 1)
-		m.prev[i+1] = int32(i)
-	}
-	for i := n; i < groups*groupSize; i++ {
+	for i := range m.keys[:groups*groupSize] {
 		m.keys[i] = none
+	}
+	parts := 0
+	for i := 0; i < n; parts++ {
+		end := i + m.units.size(m.window, i, n)
+		m.next[i] = end
+		m.prev[end] = i
+		i = end
+	}
+	for i := 0; i < n; i = m.next[i] {
+		m.look(i)
 	}
 	for g := range m.least {
 		m.regroup(g)
 	}
-	m.steps += n
+	return parts
 }
 
-func resize(s []uint64, n int) []uint64 {
+func resize(s []int64, n int) []int64 {
 	if cap(s) < n {
-		return make([]uint64, n)
+		return make([]int64, n)
 	}
 	return s[:n]
 }
 
 // join makes one part of the part at i and the one behind it.
 func (m *merger) join(i int) {
-	gone := int(m.next[i])
+	gone := m.next[i]
 	end := m.next[gone]
 	m.next[i] = end
-	m.prev[end] = int32(i)
+	m.prev[end] = i
 	m.keys[gone] = none
 	m.look(i)
 	if i > 0 {
-		before := int(m.prev[i])
+		before := m.prev[i]
 		m.look(before)
 		if before>>groupBits != i>>groupBits {
 			m.regroup(before >> groupBits)
@@ -162,17 +163,17 @@ func (m *merger) join(i int) {
 // look finds the rank of the token that the part at i and the one behind it make.
 func (m *merger) look(i int) {
 	rank := uint32(noRank)
-	if behind := int(m.next[i]); behind < m.size {
-		rank = m.rank(m.window[i:], int(m.next[behind])-i)
+	if behind := m.next[i]; behind < m.size {
+		rank = m.rank(m.window[i:], m.next[behind]-i)
 	}
-	m.keys[i] = uint64(rank)<<placeBits | uint64(i)
+	m.keys[i] = int64(rank)<<placeBits | int64(i)
 	m.steps++
 }
 
 // regroup finds the least key of a group, in four rows that do not wait for each
 // other.
 func (m *merger) regroup(g int) {
-	k := (*[groupSize]uint64)(m.keys[g*groupSize:])
+	k := (*[groupSize]int64)(m.keys[g*groupSize:])
 	a, b, c, d := k[0], k[1], k[2], k[3]
 	for i := 4; i < groupSize; i += 4 {
 		a, b, c, d = min(a, k[i]), min(b, k[i+1]), min(c, k[i+2]), min(d, k[i+3])

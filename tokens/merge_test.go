@@ -128,12 +128,16 @@ func TestRanks(t *testing.T) {
 // windows of any size were large enough, their count.
 func TestMerge(t *testing.T) {
 	t.Parallel()
-	unit := rapid.SampledFrom([]string{"a", "aa", "ab", "the", "ing", "er", "x", "Q", "中", "文", "я", "=", "==", "-", " ", "  ", "\n", "\xff", "\u0301", "🙂", "\x00"})
+	unit := rapid.SampledFrom([]string{
+		"a", "aa", "ab", "the", "ing", "er", "x", "Q", "中", "文", "я", "=", "==", "-", " ", "  ", "\n", "\xff", "\u0301", "🙂", "\x00",
+		"，", "。", "の", "ある", "한", "ก", "ा", "и", "ть", "œ", "“", "€", "\x80", "\xe4", "\xe3\x81", "\xb8\xad",
+	})
 	rapid.Check(t, func(t *rapid.T) {
 		var text []byte
 		for range rapid.IntRange(1, 30).Draw(t, "parts") {
 			text = append(text, strings.Repeat(unit.Draw(t, "unit"), rapid.IntRange(1, 40).Draw(t, "times"))...)
-			text = append(text, rapid.StringOfN(rapid.RuneFrom([]rune("aeinrst")), 0, 20, -1).Draw(t, "letters")...)
+			letters := rapid.SampledFrom([]string{"aeinrst", "的一是不了人我在有他", "оеаинтсрвлкм", "のにはをたがでてとし", "이다는을의가에", "اليمونتر", "γα  τοςην。，、"}).Draw(t, "script")
+			text = append(text, rapid.StringOfN(rapid.RuneFrom([]rune(letters)), 0, 20, -1).Draw(t, "letters")...)
 		}
 		name := rapid.SampledFrom([]string{CL100K, O200K, P50K, R50K}).Draw(t, "encoding")
 		m := merger{ranks: vocabularies()[name]}
@@ -143,7 +147,7 @@ func TestMerge(t *testing.T) {
 		}
 		at := 0
 		for _, end := range want {
-			if at = int(m.next[at]); at != end {
+			if at = m.next[at]; at != end {
 				t.Fatalf("merge(%q) has a part that ends at %d, want %d", text, at, end)
 			}
 		}

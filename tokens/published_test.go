@@ -21,8 +21,8 @@ type reference struct{ *tiktoken.Tiktoken }
 
 func (r reference) count(text string) int { return len(r.EncodeOrdinary(text)) }
 
-// comparable reports whether the reference counts a text as OpenAI's tiktoken does.
-func comparable(text string) bool {
+// alike reports whether the reference counts a text as OpenAI's tiktoken does.
+func alike(text string) bool {
 	for _, r := range text {
 		if r == 'ſ' || r > unicode.MaxLatin1 && !assigned(r) {
 			return false
@@ -70,7 +70,7 @@ var published = sync.OnceValue(func() map[string]reference {
 // agree compares our count of a text with the references'.
 func agree(t testing.TB, text string) {
 	t.Helper()
-	if !comparable(text) {
+	if !alike(text) {
 		return
 	}
 	for name, ref := range published() {
@@ -107,7 +107,7 @@ func TestCodePointsCountAsPublished(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
 	for r := rune(0); r <= utf8.MaxRune; r++ {
-		if utf8.ValidRune(r) && comparable(string(r)) && (r < 0x3400 || r%7 == 0 && !unicode.In(r, unicode.Co)) {
+		if utf8.ValidRune(r) && alike(string(r)) && (r < 0x3400 || r%7 == 0 && !unicode.In(r, unicode.Co)) {
 			s := string(r)
 			text.WriteString(s + "a" + s + s + "B " + s + "1\n" + s + "'s " + s)
 		}

@@ -34,6 +34,8 @@ type ranks struct {
 	// maybe has a bit for the hash of each token of 3 to 16 bytes: most of what
 	// merging looks up is none, which this says from a nearer cache.
 	maybe [maybeBits / 64]uint64
+
+	units *units
 }
 
 const maybeBits = 1 << 21
@@ -52,7 +54,7 @@ type (
 		length    uint32
 	}
 	longToken struct {
-		hash, rank, at, length uint32
+		rank, at, length uint32
 	}
 )
 
@@ -90,6 +92,7 @@ func newRanks(name string) (*ranks, error) {
 		short:  make([]shortToken, want.short),
 		middle: make([]middleToken, want.middle),
 		long:   make([]longToken, want.long),
+		units:  newUnits(),
 	}
 	for i := range t.single {
 		t.single[i] = noRank
@@ -110,6 +113,7 @@ func newRanks(name string) (*ranks, error) {
 	if got := hex.EncodeToString(hash.Sum(nil)); got != want.sha256 {
 		return nil, fmt.Errorf("tokens: reading %s: its hash is %s, want %s", name, got, want.sha256)
 	}
+	t.units.finish(t)
 	return t, nil
 }
 
@@ -132,6 +136,7 @@ func (t *ranks) parse(line []byte) error {
 	}
 	clear(token[n:])
 	t.insert(token[:], n, rank)
+	t.units.add(token[:n], rank)
 	return nil
 }
 
@@ -143,48 +148,52 @@ func (t *ranks) insert(b []byte, n int, rank uint32) {
 	case n == 1:
 		t.single[b[0]] = rank
 	case n == 2:
-		t.pairs[uint16(low)] = rank
+		t.pairs[low&0xFFFF] = rank
 	case n <= 8:
 		h := hash8(low)
-		t.maybe[h%maybeBits/64] |= 1 << (h % 64)
+		t.note(h)
 		i := slot(h, len(t.short))
 		for t.short[i].length != 0 {
 			i = (i + 1) & (len(t.short) - 1)
 		}
-		t.short[i] = shortToken{low, rank, uint32(n)}
+		t.short[i] = shortToken{low, rank, narrow(n)}
 	case n <= 16:
 		h := hash16(low, high)
-		t.maybe[h%maybeBits/64] |= 1 << (h % 64)
+		t.note(h)
 		i := slot(h, len(t.middle))
 		for t.middle[i].length != 0 {
 			i = (i + 1) & (len(t.middle) - 1)
 		}
-		t.middle[i] = middleToken{low, high, rank, uint32(n)}
+		t.middle[i] = middleToken{low, high, rank, narrow(n)}
 	default:
-		h := hashLong(b, n)
-		i := slot(h, len(t.long))
+		i := slot(hashLong(b, n), len(t.long))
 		for t.long[i].length != 0 {
 			i = (i + 1) & (len(t.long) - 1)
 		}
-		t.long[i] = longToken{uint32(h), rank, uint32(len(t.bytes)), uint32(n)}
+		t.long[i] = longToken{rank, narrow(len(t.bytes)), narrow(n)}
 		t.bytes = append(t.bytes, b[:n]...)
 	}
 }
+
+// note remembers that there is a token of that hash.
+func (t *ranks) note(hash uint64) { t.maybe[hash%maybeBits/64] |= 1 << (hash % 64) }
 
 // rank returns the rank of the token of the first n bytes of b, or noRank. There
 // must be padding behind them.
 func (t *ranks) rank(b []byte, n int) uint32 {
 	low := binary.LittleEndian.Uint64(b)
 	switch {
+	case n <= 2:
+		return t.shortRank(low&mask(n), n)
 	case n <= 8:
 		low &= mask(n)
-		if h := hash8(low); n > 2 && t.maybe[h%maybeBits/64]>>(h%64)&1 == 0 {
+		if t.no(hash8(low)) {
 			return noRank
 		}
 		return t.shortRank(low, n)
 	case n <= 16:
 		high := binary.LittleEndian.Uint64(b[8:]) & mask(n-8)
-		if h := hash16(low, high); t.maybe[h%maybeBits/64]>>(h%64)&1 == 0 {
+		if t.no(hash16(low, high)) {
 			return noRank
 		}
 		return t.middleRank(low, high, n)
@@ -195,17 +204,20 @@ func (t *ranks) rank(b []byte, n int) uint32 {
 	}
 }
 
+// no reports whether no token of 3 to 16 bytes has that hash.
+func (t *ranks) no(hash uint64) bool { return t.maybe[hash%maybeBits/64]>>(hash%64)&1 == 0 }
+
 // shortRank returns the rank of the token of the n low bytes of key.
 func (t *ranks) shortRank(key uint64, n int) uint32 {
 	if n <= 2 {
 		if n == 1 {
-			return t.single[byte(key)]
+			return t.single[key&0xFF]
 		}
-		return t.pairs[uint16(key)]
+		return t.pairs[key&0xFFFF]
 	}
 	for i := slot(hash8(key), len(t.short)); ; i++ {
 		e := &t.short[i&(len(t.short)-1)]
-		if e.key == key && e.length == uint32(n) {
+		if e.key == key && int(e.length) == n {
 			return e.rank
 		}
 		if e.length == 0 {
@@ -217,7 +229,7 @@ func (t *ranks) shortRank(key uint64, n int) uint32 {
 func (t *ranks) middleRank(low, high uint64, n int) uint32 {
 	for i := slot(hash16(low, high), len(t.middle)); ; i++ {
 		e := &t.middle[i&(len(t.middle)-1)]
-		if e.low == low && e.high == high && e.length == uint32(n) {
+		if e.low == low && e.high == high && int(e.length) == n {
 			return e.rank
 		}
 		if e.length == 0 {
@@ -227,10 +239,9 @@ func (t *ranks) middleRank(low, high uint64, n int) uint32 {
 }
 
 func (t *ranks) longRank(b []byte, n int) uint32 {
-	h := hashLong(b, n)
-	for i := slot(h, len(t.long)); ; i++ {
+	for i := slot(hashLong(b, n), len(t.long)); ; i++ {
 		e := &t.long[i&(len(t.long)-1)]
-		if e.hash == uint32(h) && e.length == uint32(n) && bytes.Equal(t.bytes[e.at:e.at+e.length], b[:n]) {
+		if int(e.length) == n && bytes.Equal(t.bytes[e.at:e.at+e.length], b[:n]) {
 			return e.rank
 		}
 		if e.length == 0 {
@@ -238,6 +249,9 @@ func (t *ranks) longRank(b []byte, n int) uint32 {
 		}
 	}
 }
+
+// narrow returns a length or a place in 32 bits.
+func narrow(n int) uint32 { return uint32(n) } //nolint:gosec // all of them are small
 
 // mask returns the bits of the n low bytes, n from 1 to 8.
 func mask(n int) uint64 { return ^uint64(0) >> (64 - 8*uint(n)) }
@@ -255,7 +269,7 @@ func hash16(low, high uint64) uint64 {
 }
 
 func hashLong(b []byte, n int) uint64 {
-	h := uint64(n)
+	h := uint64(odd)
 	for i := 0; i < n; i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
 		if n-i < 8 {

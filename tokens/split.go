@@ -133,12 +133,12 @@ func (s *splitter) word(i int) int {
 func (s *splitter) r50k(i int) int {
 	c, n := s.at(i)
 	j := i + n
-	switch {
-	case s.text[i] == '\'':
+	switch s.text[i] {
+	case '\'':
 		if end := s.contraction(i); end > i {
 			return end
 		}
-	case s.text[i] == ' ':
+	case ' ':
 		d, m := s.at(j)
 		if d&(letter|number|sign) != 0 {
 			c, j = d, j+m
@@ -159,27 +159,39 @@ func (s *splitter) r50k(i int) int {
 // contraction returns the end of the contraction that begins at i, or i. Only
 // r50k knows capitals from small letters. The long s is an s without case.
 func (s *splitter) contraction(i int) int {
-	if i+1 >= len(s.text) || s.text[i] != '\'' {
+	if s.octet(i) != '\'' {
 		return i
 	}
 	var fold byte = 0x20
 	if s.pattern == r50kPattern {
 		fold = 0
 	}
-	a, b := s.text[i+1]|fold, byte(0)
-	if i+2 < len(s.text) {
-		b = s.text[i+2] | fold
-	}
-	switch {
-	case a == 's', a == 't', a == 'm', a == 'd':
+	a, b := s.octet(i+1)|fold, s.octet(i+2)|fold
+	switch a {
+	case 's', 't', 'm', 'd':
 		return i + 2
-	case a == 'r' && b == 'e', a == 'v' && b == 'e', a == 'l' && b == 'l':
-		return i + 3
-	case fold != 0 && s.text[i+1] == "ſ"[0] && i+2 < len(s.text) && s.text[i+2] == "ſ"[1]:
-		return i + 3
-	default:
-		return i
+	case 'r', 'v':
+		if b == 'e' {
+			return i + 3
+		}
+	case 'l':
+		if b == 'l' {
+			return i + 3
+		}
+	case "ſ"[0] | 0x20:
+		if r, n := utf8.DecodeRune(s.text[i+1:]); r == 'ſ' && fold != 0 {
+			return i + 1 + n
+		}
 	}
+	return i
+}
+
+// octet returns the byte at i, 0 at the end.
+func (s *splitter) octet(i int) byte {
+	if i >= len(s.text) {
+		return 0
+	}
+	return s.text[i]
 }
 
 // digits returns the end of at most three numbers, of which one ends at i.

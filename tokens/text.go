@@ -87,7 +87,7 @@ func (w *worker) piece(b []byte, from, to, limit int) int {
 	case n <= 32:
 		return w.longPiece(b, from, n)
 	case n > maxToken:
-		return w.merger.count(b[from:to], limit)
+		return w.count(b[from:to], limit)
 	default:
 		return w.whole(b[from:to])
 	}
@@ -96,12 +96,12 @@ func (w *worker) piece(b []byte, from, to, limit int) int {
 func (w *worker) shortPiece(b []byte, from, n int) int {
 	key := load(b, from) & mask(n)
 	p := &w.short[hash8(key)>>16%shortPieces]
-	if p.key != key || p.length != uint32(n) {
+	if p.key != key || int(p.length) != n {
 		count := 1
 		if w.shortRank(key, n) == noRank {
 			count = w.merge(b[from : from+n])
 		}
-		*p = shortPiece{key, uint32(n), uint32(count)}
+		*p = shortPiece{key, narrow(n), narrow(count)}
 	}
 	return int(p.count)
 }
@@ -109,12 +109,12 @@ func (w *worker) shortPiece(b []byte, from, n int) int {
 func (w *worker) middlePiece(b []byte, from, n int) int {
 	low, high := load(b, from), load(b, from+8)&mask(n-8)
 	p := &w.middle[hash16(low, high)>>16%middlePieces]
-	if p.low != low || p.high != high || p.length != uint32(n) {
+	if p.low != low || p.high != high || int(p.length) != n {
 		count := 1
 		if w.middleRank(low, high, n) == noRank {
 			count = w.merge(b[from : from+n])
 		}
-		*p = middlePiece{low, high, uint32(n), uint32(count)}
+		*p = middlePiece{low, high, narrow(n), narrow(count)}
 	}
 	return int(p.count)
 }
@@ -127,8 +127,8 @@ func (w *worker) longPiece(b []byte, from, n int) int {
 		key[2] = load(b, from+16) & mask(n-16)
 	}
 	p := &w.long[hash16(key[0]^key[2], key[1]+key[3])>>16%longPieces]
-	if p.key != key || p.length != uint32(n) {
-		*p = longPiece{key, uint32(n), uint32(w.whole(b[from : from+n]))}
+	if p.key != key || int(p.length) != n {
+		*p = longPiece{key, narrow(n), narrow(w.whole(b[from : from+n]))}
 	}
 	return int(p.count)
 }
