@@ -14,6 +14,7 @@ func (p *Pool) Counted(id string) (good, bad int) {
 				good, bad = good+s.good, bad+s.bad
 			}
 			m.breaker.past.mu.Unlock()
+			return good, bad
 		}
 	}
 	return good, bad

@@ -10,9 +10,17 @@ import (
 	"weir/openai"
 )
 
-// member is a deployment and its state, which outlives every request.
+// member is a deployment as one of those that serve a model.
 type member struct {
 	Deployment
+	*health
+
+	turn int // of the weighted round robin; its group guards it
+}
+
+// health is what is known of a deployment, whichever model it serves. It outlives
+// every request.
+type health struct {
 	breaker *breaker
 	fixed   learned // it refuses a temperature
 	noUsage learned // it refuses stream_options
@@ -22,7 +30,6 @@ type member struct {
 	rest     time.Time // until then it is left alone
 	why      string    // what made it rest
 	inFlight int
-	turn     int // of the weighted round robin
 }
 
 // memory is how long something learned from a refusal holds.
@@ -36,19 +43,19 @@ func (l *learned) forget()     { l.until.Store(0) }
 func (l *learned) holds() bool { return time.Now().UnixNano() < l.until.Load() }
 
 // restFor leaves the deployment alone for so long, or as long as it is already.
-func (m *member) restFor(d time.Duration, why string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if until := time.Now().Add(d); until.After(m.rest) {
-		m.rest, m.why = until, why
+func (h *health) restFor(d time.Duration, why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if until := time.Now().Add(d); until.After(h.rest) {
+		h.rest, h.why = until, why
 	}
 }
 
 // resting returns how long the deployment is still to be left alone.
-func (m *member) resting() (time.Duration, string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return max(0, time.Until(m.rest)), m.why
+func (h *health) resting() (time.Duration, string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(0, time.Until(h.rest)), h.why
 }
 
 // ready reports whether the deployment may be asked now, as far as can be told
@@ -82,10 +89,10 @@ func (m *member) take() (report func(verdict), ok bool) {
 }
 
 // leave ends a call.
-func (m *member) leave() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.inFlight--
+func (h *health) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.inFlight--
 }
 
 // group is a model's deployments.

@@ -3,17 +3,13 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"weir/openai"
-	"weir/policy"
 	"weir/usage"
 )
 
@@ -27,7 +23,8 @@ type Pool struct {
 	mu     sync.Mutex
 	live   map[*attempt]struct{}
 	groups map[string]*group
-	passed []string // the models of groups that Any serves, oldest first
+	known  map[string]*health // of the configured deployments, by ID
+	passed []string           // the models of groups that Any serves, oldest first
 }
 
 // maxPassed is how many models are remembered that Any serves. The names are the
@@ -42,9 +39,12 @@ func New(cfg Config) *Pool {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{cfg: cfg, groups: map[string]*group{}, live: map[*attempt]struct{}{}, stopped: make(chan struct{})}
+	p := &Pool{cfg: cfg, groups: map[string]*group{}, known: map[string]*health{}, live: map[*attempt]struct{}{}, stopped: make(chan struct{})}
 	for name, m := range cfg.Models {
 		p.groups[name] = p.group(name, m)
+		for _, m := range p.groups[name].members {
+			p.known[m.ID()] = m.health
+		}
 	}
 	return p
 }
@@ -52,7 +52,11 @@ func New(cfg Config) *Pool {
 func (p *Pool) group(name string, m Model) *group {
 	g := &group{name: name, temperature: m.Temperature}
 	for _, d := range m.Deployments {
-		g.members = append(g.members, &member{Deployment: d, breaker: newBreaker(d.ID(), p.cfg.Breaker)})
+		h := p.known[d.ID()]
+		if h == nil {
+			h = &health{breaker: newBreaker(d.ID(), p.cfg.Breaker)}
+		}
+		g.members = append(g.members, &member{Deployment: d, health: h})
 	}
 	return g
 }
@@ -120,8 +124,13 @@ func (p *Pool) States() []State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var states []State
+	told := map[*health]bool{}
 	for _, g := range p.groups {
 		for _, m := range g.members {
+			if told[m.health] {
+				continue
+			}
+			told[m.health] = true
 			rest, _ := m.resting()
 			m.mu.Lock()
 			states = append(states, State{Deployment: m.ID(), Breaker: m.breaker.state(), Rest: rest, InFlight: m.inFlight})
@@ -130,27 +139,6 @@ func (p *Pool) States() []State {
 	}
 	slices.SortFunc(states, func(a, b State) int { return cmp.Compare(a.Deployment, b.Deployment) })
 	return states
-}
-
-// run is one call on its way through the attempts it takes.
-type run struct {
-	*Pool
-	group *group
-	call  *openai.Call
-	rec   *usage.Record
-	start time.Time
-	ends  time.Time // the deadline of its beginning
-	hasty bool      // that is sooner than the gateway's own, because the client says so
-
-	tried       map[*member]int
-	temperature *float64 // that the next attempt sets; nil leaves the client's
-	added       added    // by the last attempt
-	wait        time.Duration
-	hint        time.Duration // the shortest wait that a deployment asked for
-
-	last    *openai.Answer // what the last attempt came to that can be shown to the client
-	lastErr error
-	unpaid  bool // that was an answer that waiting does not mend
 }
 
 // Do sends the call to a deployment of its model, and to others, and again, as
@@ -196,282 +184,3 @@ func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*o
 
 // forever is longer than any request lasts.
 const forever = 24 * time.Hour
-
-func (r *run) do(ctx context.Context) (*openai.Answer, error) {
-	m, report := r.group.pick(func(m *member) bool { return !m.fits(r.call) })
-	if m == nil {
-		return nil, r.none()
-	}
-	end := func() {}
-	defer func() { end() }()
-	for {
-		r.tried[m]++
-		answer, out := r.attempt(ctx, m)
-		act := r.cfg.Retry.After(r.progress(m, out), out)
-		r.settle(m, report, out, act)
-		if out.Class == policy.Answered {
-			return answer, nil
-		}
-		r.keep(answer, out, act)
-		end()
-		end = func() {}
-		if ctx.Err() != nil || !act.Here && !act.Other {
-			return r.give()
-		}
-		if !r.free(m, act) {
-			more, ok := r.group.again()
-			if !ok {
-				return r.give()
-			}
-			end = more
-		}
-		if m, report = r.next(ctx, m, act); m == nil {
-			return r.give()
-		}
-	}
-}
-
-// free reports whether the next attempt is none that the retry budget bounds:
-// the deployment did no work, and it is not asked again, or only rightly.
-func (r *run) free(m *member, act policy.Action) bool {
-	return act.Mend || act.Rest > 0 && act.Other && r.other(m)
-}
-
-// progress is what has been done so far, for the retry rule.
-func (r *run) progress(m *member, o policy.Outcome) policy.Tried {
-	t := policy.Tried{
-		Here:   r.tried[m],
-		Alone:  !r.other(m),
-		Left:   time.Until(r.ends),
-		Whole:  r.ends.Sub(r.start),
-		Client: r.call.Retries,
-	}
-	for _, n := range r.tried {
-		t.Total += n
-	}
-	switch o.Param {
-	case "":
-	case "temperature":
-		t.Own = r.added.temperature != nil
-	case "stream_options":
-		t.Own = r.added.usage
-	default:
-		t.Own = r.added.bound == o.Param
-	}
-	return t
-}
-
-// settle tells the deployment what the attempt showed.
-func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act policy.Action) {
-	before := m.breaker.state()
-	switch {
-	case act.Blame:
-		report(bad)
-	case o.Class == policy.Answered && r.call.Request.Stream:
-		report(begun)
-	case o.Class == policy.Answered, o.Class == policy.Refused:
-		report(good)
-	default:
-		report(neutral)
-	}
-	if after := m.breaker.state(); after != before {
-		r.cfg.Log.Warn("deployment", "deployment", m.ID(), "breaker", after, "was", before)
-	}
-	if act.Rest > 0 {
-		m.restFor(r.cfg.atLeast(act.Rest), o.Reason)
-	}
-	if act.Alarm {
-		r.cfg.Log.Error("deployment is misconfigured", "deployment", m.ID(), "status", o.Status)
-	}
-	if act.Mend {
-		r.mend(m, o.Param)
-	}
-}
-
-// mend takes back the change of ours that the deployment refused.
-func (r *run) mend(m *member, param string) {
-	switch param {
-	case "temperature":
-		m.fixed.learn()
-		r.temperature = nil
-	case "stream_options":
-		m.noUsage.learn()
-	case r.call.Added:
-		m.swapped.learn()
-	default:
-		m.swapped.forget()
-	}
-}
-
-// next waits as the action says and begins the next attempt; nil is that there is
-// none to be.
-func (r *run) next(ctx context.Context, m *member, act policy.Action) (*member, func(verdict)) {
-	if act.Cool {
-		r.cool(m)
-	}
-	if !r.worthwhile() {
-		return nil, nil
-	}
-	if act.Here && act.Stay {
-		if report, ok := m.take(); ok {
-			return m, report
-		}
-	}
-	if act.Other {
-		for tries := range 2 { // one that has not been asked yet is better
-			o, report := r.group.pick(func(o *member) bool { return o == m || r.tried[o] > tries || !o.fits(r.call) })
-			if o != nil {
-				return o, report
-			}
-		}
-	}
-	if !act.Here {
-		return nil, nil
-	}
-	return r.again(ctx, m, act)
-}
-
-// least is the time below which no further attempt is begun.
-const least = time.Second
-
-// other reports whether another deployment than m may be asked now.
-func (r *run) other(m *member) bool {
-	for _, o := range r.group.members {
-		if o != m && r.tried[o] < 2 && o.fits(r.call) && o.ready() {
-			return true
-		}
-	}
-	return false
-}
-
-// worthwhile reports whether another attempt could still end in time.
-func (r *run) worthwhile() bool { return time.Until(r.ends) >= least }
-
-// again waits and begins another attempt at the same deployment.
-func (r *run) again(ctx context.Context, m *member, act policy.Action) (*member, func(verdict)) {
-	r.wait = r.cfg.atMost(act.Wait)
-	if act.Exact {
-		r.wait = r.cfg.atLeast(act.Wait)
-	}
-	timer := time.NewTimer(r.wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return nil, nil
-	case <-r.stopped:
-		r.last, r.lastErr = nil, shown(policy.Outcome{Class: policy.Gone})
-		return nil, nil
-	}
-	if report, ok := m.take(); ok && r.worthwhile() {
-		return m, report
-	} else if ok {
-		m.leave()
-		report(neutral)
-	}
-	return nil, nil
-}
-
-// cool lowers the temperature of the next attempt, where the model lets it.
-func (r *run) cool(m *member) {
-	first := r.call.Request.Temperature
-	kind := m.Temperature
-	if kind == Unknown {
-		kind = r.group.temperature
-	}
-	if kind == Fixed || m.fixed.holds() || kind == Unknown && first == nil {
-		return
-	}
-	now := r.temperature
-	if now == nil {
-		now = first
-	}
-	t := r.cfg.Retry.Cool(first, now)
-	r.temperature = &t
-}
-
-// keep notes what the client is shown if no later attempt does better. A refusal
-// of something that we put into the request is never shown.
-func (r *run) keep(answer *openai.Answer, o policy.Outcome, act policy.Action) {
-	if act.Mend {
-		return
-	}
-	if o.Class == policy.Throttled && o.RetryAfter > 0 && (r.hint == 0 || o.RetryAfter < r.hint) {
-		r.hint = o.RetryAfter
-	}
-	r.last, r.lastErr, r.unpaid = answer, nil, o.Class == policy.Exhausted
-	if answer == nil || o.Class == policy.Misconfigured && o.Status != http.StatusNotFound {
-		r.last, r.lastErr = nil, shown(o)
-	}
-}
-
-// give hands over what the last attempt came to.
-func (r *run) give() (*openai.Answer, error) {
-	if r.last == nil && r.lastErr == nil { // only what we put in was refused: it is known now, and left out
-		e := openai.Error{Status: http.StatusBadGateway, Code: openai.CodeBadAnswer}
-		e.Message = "The deployment refused what the gateway had added to the request. Send it again."
-		return nil, &e
-	}
-	if r.last == nil {
-		return nil, r.lastErr
-	}
-	a := r.last
-	a.NoRetry = a.Status >= 500 || a.Status == http.StatusRequestTimeout || r.unpaid
-	if a.Status == http.StatusTooManyRequests {
-		a.RetryAfter = r.hint
-	}
-	return a, nil
-}
-
-// none says why no deployment can be asked.
-func (r *run) none() error {
-	if r.isStopped() {
-		return shown(policy.Outcome{Class: policy.Gone})
-	}
-	why, wait, throttled := r.group.condition(r.call)
-	if why == "" {
-		return openai.BadRequest(openai.CodeContextLength, "messages", fmt.Sprintf("No deployment of %q has room for the request.", r.group.name))
-	}
-	e := &openai.Error{
-		Status: http.StatusServiceUnavailable, Code: openai.CodeNoDeployment, RetryAfter: wait,
-		Message: fmt.Sprintf("No deployment of %q can answer now: %s. Retry in %s.", r.group.name, why, wait.Round(time.Millisecond)),
-	}
-	if throttled {
-		e.Status, e.Code = http.StatusTooManyRequests, openai.CodeRateLimit
-	}
-	return e
-}
-
-// shown returns the error that stands for an attempt without an answer that a
-// client may see.
-func shown(o policy.Outcome) error {
-	e := &openai.Error{Status: http.StatusBadGateway, NoRetry: true}
-	switch o.Class {
-	case policy.Misconfigured:
-		e.Code = openai.CodeUpstreamAuth
-		e.Message = "The deployment does not accept the gateway's credential. Whoever runs the gateway must mend its configuration."
-	case policy.Gone:
-		e.Status, e.Code = http.StatusServiceUnavailable, openai.CodeShuttingDown
-		e.Message, e.NoRetry = "This gateway is shutting down. Send the request again: another one will take it.", false
-	case policy.TimedOut:
-		e.Status, e.Code = http.StatusGatewayTimeout, openai.CodeTimeout
-		e.Message = "The deployment did not answer in time."
-	case policy.Unreachable:
-		e.Code = openai.CodeUnreachable
-		e.Message = "The deployment cannot be reached."
-	case policy.Interrupted:
-		e.Code = openai.CodeUnreachable
-		e.Message = "The connection to the deployment broke before it answered."
-	default:
-		e.Code = openai.CodeBadAnswer
-		e.Message = "The deployment's answer makes no sense."
-	}
-	return e
-}
-
-// errTime says that an attempt took too long, or a stream stood still; errStopped
-// that the gateway itself is at its end.
-var (
-	errTime    = errors.New("upstream: no answer in time")
-	errStopped = errors.New("upstream: stopped")
-)

@@ -559,3 +559,29 @@ func TestAloneWhileTheOtherCannot(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// TestModelsShareADeployment holds that what is known of a deployment is known to
+// every model that it serves.
+func TestModelsShareADeployment(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		single(w)
+		w.cfg.Models["n"] = upstream.Model{Deployments: []upstream.Deployment{deployment("east")}}
+	}, func(w *world) {
+		w.east.Script(fault("rate-limit 7", 1)...)
+		w.do(w.ask(""))
+		call := w.ask("")
+		call.Model = "n"
+		if got := w.do(call); got.Status != 429 || got.Trace != "" || got.Wait != 7350*time.Millisecond {
+			t.Errorf("another model's call comes to %+v, want it told of the rest", got)
+		}
+		time.Sleep(8 * time.Second)
+		w.broke()
+		if got := w.do(call); got.Code != "no_healthy_deployment" || got.Trace != "" {
+			t.Errorf("another model's call comes to %+v, want it told of the breaker", got)
+		}
+		if n := len(w.pool.States()); n != 1 {
+			t.Errorf("%d deployments are told of, want one", n)
+		}
+	})
+}
