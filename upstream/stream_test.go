@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,11 +111,14 @@ func TestStreamTimesAreTheDeployments(t *testing.T) {
 			t.Errorf("with no bound on silence a stream comes to %+v", got)
 		}
 	})
-	bubble(t, alone, func(w *world) {
+	bubble(t, func(w *world) {
+		alone(w)
+		w.cfg.Timeouts.Total = time.Minute
+	}, func(w *world) {
 		w.east.Script(azuresim.Step{Fault: "infinite"})
 		start := time.Now()
-		if got := w.do(w.ask(streamed)); !isCut(got.Err) || time.Since(start) != 10*time.Minute {
-			t.Errorf("a stream without end comes to %v after %v, want it cut after 10 minutes", got.Err, time.Since(start))
+		if got := w.do(w.ask(streamed)); !isCut(got.Err) || time.Since(start) != time.Minute {
+			t.Errorf("a stream without end comes to %v after %v, want it cut after a minute", got.Err, time.Since(start))
 		}
 	})
 }
@@ -184,4 +188,19 @@ func TestLeavingMidStream(t *testing.T) {
 			t.Errorf("%d in flight, %d live", s.InFlight, w.pool.Live())
 		}
 	})
+}
+
+// TestLargestAnswer holds how large a plain answer may be.
+func TestLargestAnswer(t *testing.T) {
+	t.Parallel()
+	const most = 16 << 20
+	for size, status := range map[int]int{most: 200, most + 1: 502} {
+		bubble(t, single, func(w *world) {
+			text := `{"choices":[{"message":{"content":"x"}}]}`
+			w.east.Script(azuresim.Step{Status: 200, Body: strings.Repeat(" ", size-len(text)) + text})
+			if got := w.do(w.ask("")); got.Status != status {
+				t.Errorf("an answer of %d bytes comes to %+v, want %d", size, got, status)
+			}
+		})
+	}
 }
