@@ -15,6 +15,7 @@ type Call struct {
 	Prompt  int64               // its length in tokens; 0 unknown
 	Output  int64               // the bound on each choice of its answer; 0 none
 	Within  time.Duration       // how long the client waits for a beginning; 0 it did not say
+	Bearer  string              // the token of the client's own, where it sent one that is no key
 }
 
 // Candidate is a deployment that could answer a call.

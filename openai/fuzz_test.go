@@ -355,7 +355,7 @@ func FuzzNormalizeError(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte, status int) {
 		once := openai.NormalizeError(status, body)
-		v, err := openai.ParseValue(once)
+		v, err := openai.ReadValue(once)
 		if err != nil {
 			t.Fatalf("NormalizeError(%d, %q) = %q: %v", status, body, once, err)
 		}
