@@ -43,6 +43,7 @@ type Reply struct {
 	Header func(name string) string
 	Body   []byte // of an answer that is no 2xx; or an error event's data
 	Now    time.Time
+	Theirs bool // the credential was the caller's own
 }
 
 // Read returns what an answer means. Every status below 300 is Answered; a
@@ -58,6 +59,7 @@ func Read(r Reply) Outcome {
 	o := Outcome{Status: r.Status, RetryAfter: RetryAfter(r.Header, f.message, r.Now)}
 	if r.Status >= 400 && r.Status < 500 {
 		o.Class, o.Reason, o.Param = f.refusal(r.Status)
+		o.Class = r.whose(o.Class)
 		o.Once = o.Class == BadOutput || o.Class == Stalled
 		return o
 	}
@@ -71,6 +73,15 @@ func Read(r Reply) Outcome {
 		o.Class, o.Reason = BadOutput, "unicode_500"
 	}
 	return o
+}
+
+// whose returns the class of a refusal, which is the caller's where the credential
+// was.
+func (r Reply) whose(c Class) Class {
+	if r.Theirs && c == Misconfigured && (r.Status == 401 || r.Status == 403) {
+		return Refused
+	}
+	return c
 }
 
 // refusal reads a 4xx.

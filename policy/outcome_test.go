@@ -248,3 +248,16 @@ func TestRetryAfter(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoseCredential hands refusals of the caller's own credential to the caller,
+// and no other fault of ours.
+func TestWhoseCredential(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]policy.Class{401: policy.Refused, 403: policy.Refused, 404: policy.Misconfigured, 429: policy.Throttled} {
+		body := `{"error":{"code":"DeploymentNotFound","message":"x"}}`
+		got := policy.Read(policy.Reply{Status: status, Header: func(string) string { return "" }, Body: []byte(body), Theirs: true})
+		if got.Class != want {
+			t.Errorf("a %d is of class %d, want %d", status, got.Class, want)
+		}
+	}
+}

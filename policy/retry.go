@@ -32,6 +32,7 @@ type Tried struct {
 	Left   time.Duration // until the request's deadline
 	Whole  time.Duration // from its beginning to its deadline
 	Own    bool          // a 400's parameter is one that the gateway put there
+	Fresh  bool          // the credential that was refused has been replaced, for the first time
 	Client int           // how often the client itself has tried before
 }
 
@@ -43,6 +44,7 @@ type Action struct {
 	Stay  bool          // rather here than elsewhere
 	Cool  bool          // at a lower temperature
 	Mend  bool          // without the change that Param names
+	Renew bool          // with the credential that has been replaced
 	Wait  time.Duration // before asking here again, at most where Exact is not set
 	Exact bool          // Wait is what upstream asked for: not less
 	Rest  time.Duration // leave this deployment alone for so long
@@ -64,7 +66,7 @@ const (
 func (r Retry) After(t Tried, o Outcome) Action {
 	a := r.consequence(t, o)
 	again := r.again(a, t, o)
-	a.Here = a.Here && again && (a.Mend || t.Here < 2 || t.Alone) && a.Wait < t.Left
+	a.Here = a.Here && again && (a.Mend || a.Renew || t.Here < 2 || t.Alone) && a.Wait < t.Left
 	a.Other = a.Other && again
 	return a
 }
@@ -72,7 +74,7 @@ func (r Retry) After(t Tried, o Outcome) Action {
 // again reports whether there may be another attempt at all.
 func (r Retry) again(a Action, t Tried, o Outcome) bool {
 	switch {
-	case a.Mend:
+	case a.Mend, a.Renew:
 		return t.Total < max(r.Attempts, 2) // a request that is tried once must not fail by our hand
 	case o.Once && t.Total > 1, !a.Cool && t.Client > 1:
 		return false
@@ -99,7 +101,7 @@ func (r Retry) consequence(t Tried, o Outcome) Action {
 	case Exhausted:
 		return Action{Other: true, Rest: restUnpaid}
 	case Misconfigured:
-		return Action{Other: true, Rest: restWrong, Alarm: true}
+		return misconfigured(t)
 	case Unsupported:
 		return Action{Here: t.Own, Other: t.Own, Stay: t.Own, Mend: t.Own}
 	case Gone:
@@ -107,6 +109,15 @@ func (r Retry) consequence(t Tried, o Outcome) Action {
 	case Answered, Refused:
 	}
 	return Action{}
+}
+
+// misconfigured is what follows where our credential is refused, or what it is for
+// does not exist.
+func misconfigured(t Tried) Action {
+	if t.Fresh {
+		return Action{Here: true, Other: true, Stay: true, Renew: true}
+	}
+	return Action{Other: true, Rest: restWrong, Alarm: true}
 }
 
 // fault is what a failure of the deployment leads to.

@@ -101,6 +101,10 @@ func TestRetryAfterAttempt(t *testing.T) {
 		{"unpaid", first, end(policy.Exhausted, 429), policy.Action{Other: true, Rest: 5 * time.Minute}},
 
 		{"our key", first, end(policy.Misconfigured, 401), policy.Action{Other: true, Rest: time.Minute, Alarm: true}},
+		{"our key, replaced", with(func(t *policy.Tried) { t.Fresh = true }), end(policy.Misconfigured, 401), policy.Action{Here: true, Other: true, Stay: true, Renew: true}},
+		{"our key, replaced, twice here", with(func(t *policy.Tried) { t.Total, t.Here, t.Fresh = 2, 2, true }), end(policy.Misconfigured, 401), policy.Action{Here: true, Other: true, Stay: true, Renew: true}},
+		{"our key, replaced, third", with(func(t *policy.Tried) { t.Total, t.Fresh = 3, true }), end(policy.Misconfigured, 401), policy.Action{Stay: true, Renew: true}},
+		{"our key, replaced, to a client that retries", with(func(t *policy.Tried) { t.Client, t.Fresh = 5, true }), end(policy.Misconfigured, 401), policy.Action{Here: true, Other: true, Stay: true, Renew: true}},
 		{"no deployment", alone, end(policy.Misconfigured, 404), policy.Action{Other: true, Rest: time.Minute, Alarm: true}},
 
 		{"unsupported, the client's", first, end(policy.Unsupported, 400), nothing},

@@ -192,6 +192,7 @@ func (d *decision) call(r *http.Request, m Model) *openai.Call {
 	}
 	call.Retries = usage.From(r.Context()).Retry
 	call.Within = patience(r.Header)
+	call.Bearer = bearer(r.Header)
 	return call
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -196,6 +197,31 @@ func forwarded(h http.Header) map[string][]string {
 		}
 	}
 	return kept
+}
+
+// bearer returns the token that a client sent of its own: what Authorization
+// holds, where it looks like a signed token and so like no key of ours.
+func bearer(h http.Header) string {
+	values := h.Values("Authorization")
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(strings.TrimSpace(values[0]), " ")
+	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || !isJWT(token) {
+		return ""
+	}
+	return token
+}
+
+// isJWT reports whether text looks like a signed JSON web token.
+func isJWT(text string) bool {
+	parts := strings.Split(text, ".")
+	for _, part := range parts {
+		if _, err := base64.RawURLEncoding.DecodeString(part); err != nil || part == "" {
+			return false
+		}
+	}
+	return len(parts) == 3 && strings.HasPrefix(text, "eyJ")
 }
 
 // patience returns how long the client waits for the beginning of an answer, as

@@ -61,7 +61,7 @@ func (a *attempt) refused(resp *http.Response) (*openai.Answer, policy.Outcome) 
 	if err != nil {
 		body = nil
 	}
-	out := policy.Read(policy.Reply{Status: resp.StatusCode, Header: resp.Header.Get, Body: body, Now: time.Now()})
+	out := policy.Read(policy.Reply{Status: resp.StatusCode, Header: resp.Header.Get, Body: body, Now: time.Now(), Theirs: a.member.passes()})
 	answer := &openai.Answer{Status: out.Status, Header: resp.Header, Body: openai.NormalizeError(out.Status, body), RetryAfter: out.RetryAfter}
 	if out.Status < 400 {
 		return nil, out

@@ -129,9 +129,13 @@ func (a *attempt) request() (*http.Request, error) {
 	if a.call.Request.Stream {
 		req.Header.Set("Accept", "text/event-stream")
 	}
-	if err := a.member.Credential.Authorize(ctx, req.Header); err != nil {
+	if a.member.passes() {
+		req.Header["Authorization"] = []string{"Bearer " + a.call.Bearer}
+	}
+	if err := a.member.Credential.Authorize(a.ctx, req.Header); err != nil { // whose own requests are not ours
 		return nil, fmt.Errorf("upstream: authorizing: %w", err)
 	}
+	a.shown = req.Header
 	return req, nil
 }
 

@@ -92,7 +92,7 @@ type Deployment struct {
 // fits reports whether a call fits the deployment, whose windows may be smaller
 // than those of others that serve the same model.
 func (d *Deployment) fits(c *openai.Call) bool {
-	return (d.ContextWindow == 0 || c.Prompt+c.Output <= d.ContextWindow) && (d.MaxOutput == 0 || c.Output <= d.MaxOutput)
+	return (c.Bearer != "" || !d.passes()) && (d.ContextWindow == 0 || c.Prompt+c.Output <= d.ContextWindow) && (d.MaxOutput == 0 || c.Output <= d.MaxOutput)
 }
 
 // ID returns the name by which logs and headers know the deployment.

@@ -150,7 +150,7 @@ func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*o
 	if g == nil {
 		return nil, &openai.Error{Status: 404, Code: openai.CodeModelNotFound, Param: "model", Message: "The model is not served here."}
 	}
-	r := &run{Pool: p, group: g, call: call, rec: rec, start: time.Now(), tried: map[*member]int{}}
+	r := &run{Pool: p, group: g, call: call, rec: rec, start: time.Now(), tried: map[*member]int{}, renewed: map[renewer]bool{}}
 	total := cmp.Or(p.cfg.Timeouts.Total, forever)
 	r.ends = r.start.Add(total)
 	if call.Within > 0 && call.Within < total {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"weir/openai"
@@ -23,8 +24,10 @@ type run struct {
 	hasty bool      // that is sooner than the gateway's own, because the client says so
 
 	tried       map[*member]int
-	temperature *float64 // that the next attempt sets; nil leaves the client's
-	added       added    // by the last attempt
+	temperature *float64         // that the next attempt sets; nil leaves the client's
+	added       added            // by the last attempt
+	shown       http.Header      // the last attempt's, with its credential
+	renewed     map[renewer]bool // that have been for this call
 	wait        time.Duration
 	hint        time.Duration // the shortest wait that a deployment asked for
 
@@ -70,7 +73,7 @@ func (r *run) do(ctx context.Context) (*openai.Answer, error) {
 // free reports whether the next attempt is none that the retry budget bounds:
 // the deployment did no work, and it is not asked again, or only rightly.
 func (r *run) free(m *member, act policy.Action) bool {
-	return act.Mend || act.Rest > 0 && act.Other && r.other(m)
+	return act.Mend || act.Renew || act.Rest > 0 && act.Other && r.other(m)
 }
 
 // progress is what has been done so far, for the retry rule.
@@ -85,6 +88,7 @@ func (r *run) progress(m *member, o policy.Outcome) policy.Tried {
 	for _, n := range r.tried {
 		t.Total += n
 	}
+	t.Fresh = o.Class == policy.Misconfigured && o.Status == http.StatusUnauthorized && r.renew(m)
 	switch o.Param {
 	case "":
 	case "temperature":
@@ -95,6 +99,17 @@ func (r *run) progress(m *member, o policy.Outcome) policy.Tried {
 		t.Own = r.added.bound == o.Param
 	}
 	return t
+}
+
+// renew replaces the credential that the deployment refused, where there is
+// another and that has not been done for the call. It holds for later calls too.
+func (r *run) renew(m *member) bool {
+	c, ok := m.Credential.(renewer)
+	if !ok || r.renewed[c] || r.shown == nil {
+		return false
+	}
+	r.renewed[c] = true
+	return c.Renew(r.shown)
 }
 
 // settle tells the deployment what the attempt showed.
@@ -263,6 +278,12 @@ func (r *run) give() (*openai.Answer, error) {
 func (r *run) none() error {
 	if r.isStopped() {
 		return shown(policy.Outcome{Class: policy.Gone})
+	}
+	if r.call.Bearer == "" && !slices.ContainsFunc(r.group.members, func(m *member) bool { return !m.passes() }) {
+		return &openai.Error{
+			Status: http.StatusUnauthorized, Code: openai.CodeInvalidAPIKey,
+			Message: "The deployment takes the caller's own Entra ID token. Send it as Authorization: Bearer TOKEN, and a key of the gateway, where it asks for one, as api-key.",
+		}
 	}
 	why, wait, throttled := r.group.condition(r.call)
 	if why == "" {
