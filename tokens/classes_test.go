@@ -13,6 +13,11 @@ func TestClassesAgreeWithUnicode(t *testing.T) {
 	c := newClasses()
 	newer := 0
 	for r := rune(0); r <= utf8.MaxRune; r++ {
+		if r == 0x32400 {
+			r = 0xE0000 // nothing is between
+		} else if r == 0xE0200 {
+			break
+		}
 		got := c.blocks[r>>blockBits][r&(blockSize-1)]
 		if r < utf8.RuneSelf && got != c.ascii[r] {
 			t.Errorf("the class of %U is %b and %b", r, got, c.ascii[r])

@@ -94,12 +94,7 @@ func newRanks(name string) (*ranks, error) {
 		long:   make([]longToken, want.long),
 		units:  newUnits(),
 	}
-	for i := range t.single {
-		t.single[i] = noRank
-	}
-	for i := range t.pairs {
-		t.pairs[i] = noRank
-	}
+	t.forget()
 	hash := sha256.New()
 	lines := bufio.NewScanner(io.TeeReader(file, hash))
 	for lines.Scan() {
@@ -115,6 +110,16 @@ func newRanks(name string) (*ranks, error) {
 	}
 	t.units.finish(t)
 	return t, nil
+}
+
+// forget makes what the two bytes and the single ones are looked up in empty.
+func (t *ranks) forget() {
+	for i := range t.single {
+		t.single[i] = noRank
+	}
+	for i := range t.pairs {
+		t.pairs[i] = noRank
+	}
 }
 
 // parse adds the token of a line.

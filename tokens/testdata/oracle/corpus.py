@@ -1,15 +1,18 @@
 """Makes texts and writes each with the counts that OpenAI's tiktoken makes of it.
 
     corpus.py VOCABULARIES [FOLDER...] | go run ./tokens/testdata/oracle
+    corpus.py VOCABULARIES --golden >tokens/testdata/golden_made.jsonl
 
 VOCABULARIES is the folder with the embedded *.tiktoken files, so that no network
 is needed. The FOLDERs hold files of any kind whose text is taken too; run.sh knows
 good ones. A record on standard output is the length of the text and its counts in
-ENCODINGS, all of them little-endian 32-bit numbers, and the text.
+ENCODINGS, all of them little-endian 32-bit numbers, and the text. --golden prints
+a sample of what is made here as the lines of the golden counts instead.
 """
 
 import codecs
 import html
+import json
 import os
 import random
 import re
@@ -147,11 +150,24 @@ def records(folders):
     yield from damaged(rng)
 
 
+def golden(encodings):
+    rng = random.Random(SEED)
+    texts = [text for text in made(rng) if len(text) < 400]
+    # The long s, and what Unicode has since 15.1 and 16.0.
+    texts = rng.sample(texts, 1900) + ["'ſ", "it'ſ", "IT'ſx", "\u0897a\u0897", "Ᲊᲊ aᲉ", "ꟋꟌꟍ", "\U000105c0\U000105c1", "\U00010d40\U00010d41 1", "\U0002ebf0中", "\U00013460"]
+    for text in texts:
+        counts = [len(encodings[name].encode_ordinary(text)) for name in ("cl100k_base", "o200k_base", "p50k_base", "r50k_base")]
+        print(json.dumps([text, *counts]))
+
+
 def main():
     vocabularies, folders = sys.argv[1], sys.argv[2:]
     os.environ["TIKTOKEN_CACHE_DIR"] = ""
     tiktoken.load.read_file = lambda path: open(os.path.join(vocabularies, path.rsplit("/", 1)[-1]), "rb").read()
     encodings = [tiktoken.get_encoding(name) for name in ENCODINGS]
+    if folders == ["--golden"]:
+        golden(dict(zip(ENCODINGS, encodings)))
+        return
     for data in records(folders):
         text = data.decode("utf-8", "each")
         counts = [len(e.encode_ordinary(text)) for e in encodings]
