@@ -73,7 +73,7 @@ func rootCommand(s *streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	path := configFlag(root)
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return s.serve(cmd.Context(), *path) }
-	root.AddCommand(serveCommand(s), demoCommand(s), validateCommand(s), configCommand(s), keyCommand(s),
+	root.AddCommand(serveCommand(s), demoCommand(s), validateCommand(s), doctorCommand(s), configCommand(s), keyCommand(s),
 		tokensCommand(s), healthcheckCommand(s), versionCommand(s))
 	return root
 }
