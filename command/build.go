@@ -115,6 +115,7 @@ func (b *builder) upstream() (upstream.Config, error) {
 		},
 		Timeouts:  upstream.Timeouts{FirstByte: r.Timeout.FirstByte, Idle: r.Timeout.StreamIdle, Total: r.Timeout.Total, Commit: keepAlive},
 		Transport: b.parts.Transport, Log: b.parts.Log,
+		Queue: upstream.Queue{MaxWait: r.Queue.MaxWait, MaxLength: r.Queue.MaxLength}, Twin: r.Twin,
 		Jitter: b.parts.Jitter, Steady: r.Retry.Backoff.Jitter == "none",
 	}
 	for name, m := range b.file.Models {
@@ -162,6 +163,7 @@ func (b *builder) deployment(d config.Deployment) (upstream.Deployment, error) {
 		Credential: upstream.NewAPIKey(backend.Auth.APIKey.Reveal()),
 		Priority:   d.Priority, Weight: d.Weight, MaxInFlight: d.MaxInFlight,
 		ContextWindow: int64(d.ContextWindow), MaxOutput: int64(d.MaxOutputTokens),
+		Quota: policy.Quota{Tokens: int64(d.TPM), Requests: int64(d.RPM), Slice: d.RPMWindow},
 	}
 	if d.FixedTemperature != nil {
 		out.Temperature = temperature(d.FixedTemperature, tokens.Model{})
@@ -292,6 +294,7 @@ func (b *builder) team(name string, t config.Team, names proxy.Names) proxy.Team
 			RejectOutput: p.OnOutputOverflow == "reject", MaxTurns: p.MaxTurns, Trim: p.OnContextOverflow == "trim_oldest",
 		},
 		Shadow: p.Mode == "shadow", Limits: limits(t.Limits), Keys: map[string]quota.Limits{},
+		Weight: t.Weight, Priorities: map[string]int{},
 	}
 	for _, m := range t.Models {
 		if out.Models == nil {
@@ -303,8 +306,21 @@ func (b *builder) team(name string, t config.Team, names proxy.Names) proxy.Team
 		if l := limits(k.Limits); l != (quota.Limits{}) {
 			out.Keys[k.ID] = l
 		}
+		out.Priorities[k.ID] = priority(k.Priority)
 	}
 	return out
+}
+
+// priority returns the place in line that a key has.
+func priority(name string) int {
+	switch name {
+	case "high":
+		return 0
+	case "low":
+		return 2
+	default:
+		return proxy.NormalPriority
+	}
 }
 
 func limits(l config.Limits) quota.Limits {

@@ -17,6 +17,7 @@ func (r *reader) check(f *File) {
 		r.checkBackend("backends."+name, b)
 	}
 	r.checkModels(f)
+	r.checkQuotas(f)
 	r.resolvePolicies(f)
 	r.checkTeams(f)
 	r.checkResilience(f.Resilience)
@@ -108,6 +109,10 @@ func (r *reader) checkResilience(c Resilience) {
 	if retry.Backoff.Initial > retry.Backoff.Max {
 		r.fault("resilience.retry.backoff.initial", codeContradict,
 			"initial is longer than max, "+retry.Backoff.Max.String(), "make initial the shorter one")
+	}
+	if c.Queue.MaxWait > t.Total {
+		r.fault("resilience.queue.max_wait", codeNever,
+			"max_wait can never apply: total ends the request after "+t.Total.String(), "make it shorter than total")
 	}
 	if retry.MaxRetryAfter > t.Total {
 		r.fault("resilience.retry.max_retry_after", codeNever,

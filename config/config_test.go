@@ -247,7 +247,7 @@ func TestDefaults(t *testing.T) {
 			Endpoint: "https://a.openai.azure.com", APIVersion: "v1", Auth: config.Auth{APIKey: "0123456789abcdef"},
 		}},
 		Models: map[string]config.Model{"gpt-4o": {
-			BaseModel: "gpt-4o", Deployments: []config.Deployment{{Backend: "azure", Deployment: "gpt-4o", Weight: 1}},
+			BaseModel: "gpt-4o", Deployments: []config.Deployment{{Backend: "azure", Deployment: "gpt-4o", Weight: 1, RPMWindow: 10 * time.Second}},
 		}},
 		Policies: map[string]config.Policy{"default": policy},
 		Teams:    map[string]config.Team{"default": {Policy: "default"}},
@@ -260,6 +260,8 @@ func TestDefaults(t *testing.T) {
 			Breaker: config.Breaker{
 				Window: time.Minute, ConsecutiveFailures: 5, MinRequests: 20, FailureRatio: 0.5, OpenFor: 15 * time.Second,
 			},
+			Queue: config.Queue{MaxWait: 2 * time.Second, MaxLength: 1000},
+			Twin:  true,
 		},
 		Telemetry: config.Telemetry{
 			Log:       config.Log{Level: "info", Format: "auto"},
@@ -314,9 +316,9 @@ telemetry: { access_log: { enabled: "${TRUE}", exclude: [] } }
 		t.Errorf("policy (-want +got):\n%s", diff)
 	}
 	team := config.Team{
-		Owner: "${KEY} of 12", Policy: "low", Limits: config.Limits{RPM: 12, TPM: 34}, Keys: []config.Key{
-			{ID: "file", Value: "a-key-in-a-file-that-is-long", Expires: time.Date(2030, 2, 1, 0, 0, 0, 0, time.UTC)},
-			{ID: "time", Value: "0123456789abcdef", Expires: time.Date(2030, 1, 31, 11, 0, 0, 0, time.UTC)},
+		Owner: "${KEY} of 12", Policy: "low", Limits: config.Limits{RPM: 12, TPM: 34}, Weight: 1, Keys: []config.Key{
+			{ID: "file", Value: "a-key-in-a-file-that-is-long", Expires: time.Date(2030, 2, 1, 0, 0, 0, 0, time.UTC), Priority: "normal"},
+			{ID: "time", Value: "0123456789abcdef", Expires: time.Date(2030, 1, 31, 11, 0, 0, 0, time.UTC), Priority: "normal"},
 		},
 	}
 	if diff := cmp.Diff(team, f.Teams["a"]); diff != "" {

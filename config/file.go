@@ -30,7 +30,7 @@ type File struct {
 	// team "default" without a key is served, on a loopback address only.
 	Teams map[string]Team `yaml:"teams" names:"name"`
 
-	// Resilience holds time-outs, retries and the breaker.
+	// Resilience holds time-outs, retries, the breaker and the queue.
 	Resilience Resilience `yaml:"resilience"`
 
 	// Telemetry holds the logs.
@@ -144,6 +144,18 @@ type Deployment struct {
 	// MaxInFlight bounds the requests open at once. 0: no bound.
 	MaxInFlight int `yaml:"max_in_flight" default:"0" min:"0" max:"1000000"`
 
+	// TPM is the deployment's quota of tokens a minute in Azure. 0: as its
+	// answers say. Leave it away for provisioned throughput.
+	TPM int `yaml:"tpm" min:"1" max:"100000000000"`
+
+	// RPM is the deployment's quota of requests a minute in Azure. 0: as its
+	// refusals show.
+	RPM int `yaml:"rpm" min:"1" max:"100000000"`
+
+	// RPMWindow is the time in which Azure admits no more than its part of
+	// rpm: ten seconds, or one.
+	RPMWindow time.Duration `yaml:"rpm_window" default:"10s" min:"1s" max:"1m"`
+
 	// ContextWindow overrides the model's for this deployment. 0: the
 	// model's.
 	ContextWindow int `yaml:"context_window" min:"1" max:"100000000"`
@@ -206,6 +218,10 @@ type Team struct {
 	// Limits of the team, shared by its keys.
 	Limits Limits `yaml:"limits"`
 
+	// Weight is the team's share, beside other teams, of deployments that have
+	// no room for all. It counts in tokens.
+	Weight int `yaml:"weight" default:"1" min:"1" max:"1000"`
+
 	// Keys are what its callers present. A team without keys serves callers
 	// that present none; it is the only team then, on a loopback address.
 	Keys []Key `yaml:"keys"`
@@ -244,6 +260,10 @@ type Key struct {
 	// 2027-03-31 in UTC, or a time such as 2027-03-31T12:00:00Z. Absent:
 	// never.
 	Expires time.Time `yaml:"expires"`
+
+	// Priority says who goes first where deployments have no room for all. At
+	// least a tenth of the room is left to each that is not high.
+	Priority string `yaml:"priority" default:"normal" enum:"high normal low"`
 
 	// Limits of this key, beside those of its team.
 	Limits Limits `yaml:"limits"`

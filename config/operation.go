@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// Resilience holds time-outs, retries and the breaker.
+// Resilience holds time-outs, retries, the breaker and the queue.
 type Resilience struct {
 	// Timeout bounds the waits on a backend.
 	Timeout Timeout `yaml:"timeout"`
@@ -12,6 +12,24 @@ type Resilience struct {
 
 	// Breaker says when a failing deployment is left alone.
 	Breaker Breaker `yaml:"breaker"`
+
+	// Queue lets requests wait for a moment where no deployment has room.
+	Queue Queue `yaml:"queue"`
+
+	// Twin keeps a model of each deployment's quota, so that none is asked that
+	// would refuse.
+	Twin bool `yaml:"twin" default:"true"`
+}
+
+// Queue lets requests wait for a moment where no deployment has room, fairly by
+// team.
+type Queue struct {
+	// MaxWait is how long a request waits at most. It waits only where room is
+	// expected by then. 0: none waits.
+	MaxWait time.Duration `yaml:"max_wait" default:"2s" min:"0s" max:"10m"`
+
+	// MaxLength is how many requests may wait for one model.
+	MaxLength int `yaml:"max_length" default:"1000" min:"1" max:"1000000"`
 }
 
 // Timeout bounds the waits on a backend.

@@ -16,7 +16,18 @@ type Call struct {
 	Output  int64               // the bound on each choice of its answer; 0 none
 	Within  time.Duration       // how long the client waits for a beginning; 0 it did not say
 	Bearer  string              // the token of the client's own, where it sent one that is no key
+	Share   Share               // on whose behalf, where there is not room for all
 }
+
+// Share says how calls are treated that wait for the same deployments.
+type Share struct {
+	ID       string // calls of one share wait in one line
+	Weight   int    // how much of the room a share may have beside others; below 1 is 1
+	Priority int    // a lower one goes first; from 0 to Priorities-1
+}
+
+// Priorities is how many priorities there are: high, normal and low.
+const Priorities = 3
 
 // Candidate is a deployment that could answer a call.
 type Candidate struct {

@@ -20,6 +20,7 @@ import (
 // it came, and what the policy would have refused or changed is noted.
 func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage.Record) (*decision, error) {
 	d := &decision{request: req, model: model, choices: req.Choices, usage: req.IncludeUsage, stream: req.Stream}
+	d.share = team.share(rec.Key)
 	err := d.screen(team)
 	if err == nil || team.Shadow {
 		d.note(err)

@@ -85,6 +85,21 @@ type Team struct {
 
 	Limits quota.Limits
 	Keys   map[string]quota.Limits // limits of its keys, by their names
+
+	Weight     int            // its share of deployments that have no room for all
+	Priorities map[string]int // of its keys, by their names; NormalPriority where a key has none
+}
+
+// NormalPriority is that of calls of which nothing else is said.
+const NormalPriority = 1
+
+// share returns how calls with one of the team's keys wait for deployments.
+func (t *Team) share(key string) openai.Share {
+	s := openai.Share{ID: t.Name, Weight: t.Weight, Priority: NormalPriority}
+	if p, ok := t.Priorities[key]; ok {
+		s.Priority = p
+	}
+	return s
 }
 
 // Gateway serves the API. It is safe for concurrent use.
@@ -179,6 +194,7 @@ type decision struct {
 	escaped int
 	window  policy.Window
 	rough   bool // fitted.Prompt is a bound, and the request was not counted
+	share   openai.Share
 
 	reserved int64    // the tokens that were asked of the allowance
 	shadow   []string // what would have been refused, by code, or changed
@@ -190,6 +206,7 @@ func (d *decision) call(r *http.Request, m Model) *openai.Call {
 		Request: d.request, Model: m.Name, Added: d.fitted.Set, Header: forwarded(r.Header),
 		Prompt: d.fitted.Prompt, Output: d.fitted.Output,
 	}
+	call.Share = d.share
 	call.Retries = usage.From(r.Context()).Retry
 	call.Within = patience(r.Header)
 	call.Bearer = bearer(r.Header)

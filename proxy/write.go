@@ -105,8 +105,11 @@ func showRetry(h http.Header, after time.Duration, never bool) {
 	}
 }
 
-// showUpstream tells who answered and after how many tries.
+// showUpstream tells who answered, after how many tries and how long a wait.
 func showUpstream(h http.Header, rec *usage.Record) {
+	if rec.Queued > 0 {
+		h.Set("X-Weir-Queued-Ms", strconv.FormatFloat(float64(rec.Queued.Microseconds())/1000, 'f', 3, 64))
+	}
 	if len(rec.Attempts) == 0 {
 		return
 	}

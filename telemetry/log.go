@@ -54,6 +54,9 @@ func (a *AccessLog) Take(ctx context.Context, r *usage.Record) {
 	l = append(l,
 		slog.Float64("duration_ms", ms(r.Duration)), slog.Float64("first_token_ms", ms(r.FirstToken)),
 		slog.Float64("upstream_ms", ms(r.Upstream)), slog.Float64("overhead_ms", ms(overhead(r))))
+	if r.Queued > 0 {
+		l = append(l, slog.Float64("queued_ms", ms(r.Queued)))
+	}
 	l.text("client", r.Client)
 	l.text("user_agent", r.UserAgent)
 	l.text("azure_request_id", r.AzureRequestID)

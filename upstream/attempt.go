@@ -96,6 +96,7 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 	a.body = &watched{attempt: a, inner: resp.Body}
 	a.rec.AzureRequestID = resp.Header.Get("Apim-Request-Id")
 	a.rec.AzureRegion = resp.Header.Get("X-Ms-Region")
+	a.member.observe(resp.Header.Get, a.begun)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return a.refused(resp)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/openai"
+	"weir/policy"
 )
 
 // Candidates returns the deployments that could answer a call, which of them
@@ -14,10 +15,14 @@ func (p *Pool) Candidates(call *openai.Call) []openai.Candidate {
 	if g == nil {
 		return nil
 	}
+	cost := int64(0)
+	if p.cfg.Twin {
+		cost = estimate(call)
+	}
 	var first *member
 	out := make([]openai.Candidate, 0, len(g.members))
 	for _, m := range g.members {
-		c := openai.Candidate{Deployment: m.ID(), Reason: m.unable(call)}
+		c := openai.Candidate{Deployment: m.ID(), Reason: m.unable(call, cost)}
 		if c.Reason == "" && (first == nil || m.before(first)) {
 			first = m
 		}
@@ -37,7 +42,7 @@ func (p *Pool) Candidates(call *openai.Call) []openai.Candidate {
 }
 
 // unable returns why a call cannot go to the deployment now, "" where it can.
-func (m *member) unable(call *openai.Call) string {
+func (m *member) unable(call *openai.Call, cost int64) string {
 	rest, why := m.resting()
 	switch {
 	case m.Weight < 1:
@@ -48,7 +53,11 @@ func (m *member) unable(call *openai.Call) string {
 		return "it rests " + rest.Round(time.Millisecond).String() + " (" + why + ")"
 	case m.breaker.state() == "open":
 		return "it failed too often and is left alone for " + m.breaker.opens().Round(time.Millisecond).String()
-	case !m.ready():
+	case m.quota(cost) >= policy.Never:
+		return "the request is larger than its quota"
+	case m.quota(cost) > 0:
+		return "its quota is used up for " + m.quota(cost).Round(time.Millisecond).String()
+	case !m.ready(cost):
 		return "it has as many requests in flight as it may"
 	}
 	return ""

@@ -33,6 +33,8 @@ type Config struct {
 	Retry    policy.Retry
 	Breaker  Breaker
 	Timeouts Timeouts
+	Queue    Queue
+	Twin     bool // ask no deployment that would refuse, as far as its quota is known
 
 	Transport http.RoundTripper // used as it is: it follows no redirects
 	Log       *slog.Logger      // of changes of state
@@ -84,6 +86,7 @@ type Deployment struct {
 	Weight      int // the share within one priority; below 1 it is never asked
 	MaxInFlight int // requests at once; 0 any
 	Temperature Temperature
+	Quota       policy.Quota // what it admits, where that is known
 
 	ContextWindow int64 // prompt and answer together, in tokens; 0 unknown
 	MaxOutput     int64 // the longest answer, in tokens; 0 unknown

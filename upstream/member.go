@@ -1,13 +1,11 @@
 package upstream
 
 import (
-	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"weir/openai"
+	"weir/policy"
 )
 
 // member is a deployment as one of those that serve a model.
@@ -22,13 +20,15 @@ type member struct {
 // every request.
 type health struct {
 	breaker *breaker
-	fixed   learned // it refuses a temperature
-	noUsage learned // it refuses stream_options
-	swapped learned // it wants the other field for the output bound
+	fixed   learned  // it refuses a temperature
+	noUsage learned  // it refuses stream_options
+	swapped learned  // it wants the other field for the output bound
+	groups  []*group // of the models that it serves; set before any is asked for
 
 	mu       sync.Mutex
-	rest     time.Time // until then it is left alone
-	why      string    // what made it rest
+	twin     *policy.Twin // of its admission; nil nobody asks
+	rest     time.Time    // until then it is left alone
+	why      string       // what made it rest
 	inFlight int
 }
 
@@ -58,13 +58,39 @@ func (h *health) resting() (time.Duration, string) {
 	return max(0, time.Until(h.rest)), h.why
 }
 
-// ready reports whether the deployment may be asked now, as far as can be told
-// without asking its breaker for leave.
-func (m *member) ready() bool {
+// ready reports whether the deployment may be asked now for so many tokens, as
+// far as can be told without asking its breaker for leave.
+func (m *member) ready(cost int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.Weight > 0 && !time.Now().Before(m.rest) && (m.MaxInFlight == 0 || m.inFlight < m.MaxInFlight) &&
-		m.breaker.admits()
+		m.admission(cost) == 0 && m.breaker.admits()
+}
+
+// admission returns how long it is until the deployment's quota admits so many
+// tokens. The caller holds mu.
+func (h *health) admission(cost int64) time.Duration {
+	if h.twin == nil {
+		return 0
+	}
+	return h.twin.Wait(cost, time.Now())
+}
+
+// quota returns how long it is until the deployment's quota admits so many
+// tokens.
+func (h *health) quota(cost int64) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.admission(cost)
+}
+
+// opens returns how long the deployment is known to have no room for so many
+// tokens, 0 where it has or nobody knows; ok is false where waiting is no use.
+func (m *member) opens(cost int64) (wait time.Duration, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wait = max(0, time.Until(m.rest), m.admission(cost))
+	return wait, m.Weight > 0 && m.breaker.admits()
 }
 
 // load returns the requests in flight for each unit of weight.
@@ -75,7 +101,7 @@ func (m *member) load() float64 {
 }
 
 // take begins a call where the breaker and the bulkhead let it.
-func (m *member) take() (report func(verdict), ok bool) {
+func (m *member) take(cost int64) (report func(verdict), ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.MaxInFlight > 0 && m.inFlight >= m.MaxInFlight {
@@ -84,15 +110,26 @@ func (m *member) take() (report func(verdict), ok bool) {
 	report, ok = m.breaker.allow()
 	if ok {
 		m.inFlight++
+		if m.twin != nil {
+			m.twin.Send(cost, time.Now())
+		}
 	}
 	return report, ok
 }
 
-// leave ends a call.
+// leave ends a call, and lets in who waits for its place.
 func (h *health) leave() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.inFlight--
+	h.mu.Unlock()
+	h.wake()
+}
+
+// wake lets in who has waited for the deployment to have room.
+func (h *health) wake() {
+	for _, g := range h.groups {
+		g.wake()
+	}
 }
 
 // group is a model's deployments.
@@ -104,6 +141,9 @@ type group struct {
 	mu       sync.Mutex // also guards the members' turns
 	active   int        // requests being served
 	retrying int        // those of them that are being tried again
+	line     line       // requests that wait to be served
+	alarm    *time.Timer
+	waiting  atomic.Int32 // the length of line, for those who do not hold mu
 }
 
 // enter counts a request; leave ends it.
@@ -142,16 +182,21 @@ func (g *group) again() (end func(), ok bool) {
 // pick begins a call at the best deployment that may be asked: of the first
 // priority that has one, the least loaded for its weight, in turns where several
 // are. Those that skip names are passed over.
-func (g *group) pick(skip func(*member) bool) (m *member, report func(verdict)) {
+func (g *group) pick(cost int64, skip func(*member) bool) (m *member, report func(verdict)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.begin(cost, skip)
+}
+
+// begin is pick for a caller that holds mu.
+func (g *group) begin(cost int64, skip func(*member) bool) (m *member, report func(verdict)) {
 	refused := map[*member]bool{}
 	for {
-		m := g.best(func(m *member) bool { return skip(m) || refused[m] })
+		m := g.best(cost, func(m *member) bool { return skip(m) || refused[m] })
 		if m == nil {
 			return nil, nil
 		}
-		if report, ok := m.take(); ok {
+		if report, ok := m.take(cost); ok {
 			return m, report
 		}
 		refused[m] = true
@@ -159,10 +204,10 @@ func (g *group) pick(skip func(*member) bool) (m *member, report func(verdict)) 
 }
 
 // best returns the deployment that pick would begin with. The caller holds mu.
-func (g *group) best(skip func(*member) bool) *member {
+func (g *group) best(cost int64, skip func(*member) bool) *member {
 	var tied []*member
 	for _, m := range g.members {
-		if skip(m) || !m.ready() {
+		if skip(m) || !m.ready(cost) {
 			continue
 		}
 		switch {
@@ -194,34 +239,4 @@ func inTurn(tied []*member) *member {
 		next.turn -= total
 	}
 	return next
-}
-
-// condition describes why none of the deployments that a call fits may be asked,
-// and how long it is at least until one may be. Throttled is whether waiting is
-// all it takes. Why is "" where the call fits none.
-func (g *group) condition(c *openai.Call) (why string, wait time.Duration, throttled bool) {
-	wait, throttled = time.Hour, true
-	reasons := make([]string, 0, len(g.members))
-	for _, m := range g.members {
-		if !m.fits(c) {
-			continue
-		}
-		rest, cause := m.resting()
-		switch {
-		case m.Weight < 1:
-			reasons = append(reasons, m.ID()+" has no weight")
-			throttled = false
-		case rest > 0:
-			reasons = append(reasons, fmt.Sprintf("%s rests %s (%s)", m.ID(), rest.Round(time.Millisecond), cause))
-			wait = min(wait, rest)
-			throttled = throttled && cause == "429"
-		case m.breaker.state() == "open":
-			reasons = append(reasons, m.ID()+" failed too often and is left alone")
-			wait, throttled = min(wait, m.breaker.opens()), false
-		default:
-			reasons = append(reasons, m.ID()+" is busy")
-			wait, throttled = min(wait, time.Second), false
-		}
-	}
-	return strings.Join(reasons, ", "), wait, throttled
 }

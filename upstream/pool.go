@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/openai"
+	"weir/policy"
 	"weir/usage"
 )
 
@@ -54,11 +55,21 @@ func (p *Pool) group(name string, m Model) *group {
 	for _, d := range m.Deployments {
 		h := p.known[d.ID()]
 		if h == nil {
-			h = &health{breaker: newBreaker(d.ID(), p.cfg.Breaker)}
+			h = p.health(d)
 		}
+		h.groups = append(h.groups, g)
 		g.members = append(g.members, &member{Deployment: d, health: h})
 	}
 	return g
+}
+
+func (p *Pool) health(d Deployment) *health {
+	h := &health{breaker: newBreaker(d.ID(), p.cfg.Breaker)}
+	if p.cfg.Twin {
+		twin := policy.NewTwin(d.Quota)
+		h.twin = &twin
+	}
+	return h
 }
 
 // find returns the deployments of a model, nil where it has none.
@@ -153,6 +164,9 @@ func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*o
 	r := &run{Pool: p, group: g, call: call, rec: rec, start: time.Now(), tried: map[*member]int{}, renewed: map[renewer]bool{}}
 	total := cmp.Or(p.cfg.Timeouts.Total, forever)
 	r.ends = r.start.Add(total)
+	if p.cfg.Twin || p.cfg.Queue.MaxWait > 0 {
+		r.cost = estimate(call)
+	}
 	if call.Within > 0 && call.Within < total {
 		r.ends, r.hasty = r.start.Add(call.Within), true
 	}

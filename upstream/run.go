@@ -22,6 +22,7 @@ type run struct {
 	start time.Time
 	ends  time.Time // the deadline of its beginning
 	hasty bool      // that is sooner than the gateway's own, because the client says so
+	cost  int64     // tokens, as Azure estimates them
 
 	tried       map[*member]int
 	temperature *float64         // that the next attempt sets; nil leaves the client's
@@ -37,7 +38,7 @@ type run struct {
 }
 
 func (r *run) do(ctx context.Context) (*openai.Answer, error) {
-	m, report := r.group.pick(func(m *member) bool { return !m.fits(r.call) })
+	m, report := r.enter(ctx)
 	if m == nil {
 		return nil, r.none()
 	}
@@ -130,7 +131,9 @@ func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act poli
 	}
 	if act.Rest > 0 {
 		m.restFor(r.cfg.atLeast(act.Rest), o.Reason)
+		m.refused(o, act.Rest)
 	}
+	m.wake()
 	if act.Alarm {
 		r.cfg.Log.Error("deployment is misconfigured", "deployment", m.ID(), "status", o.Status)
 	}
@@ -164,13 +167,13 @@ func (r *run) next(ctx context.Context, m *member, act policy.Action) (*member, 
 		return nil, nil
 	}
 	if act.Here && act.Stay {
-		if report, ok := m.take(); ok {
+		if report, ok := m.take(r.cost); ok {
 			return m, report
 		}
 	}
 	if act.Other {
 		for tries := range 2 { // one that has not been asked yet is better
-			o, report := r.group.pick(func(o *member) bool { return o == m || r.tried[o] > tries || !o.fits(r.call) })
+			o, report := r.group.pick(r.cost, func(o *member) bool { return o == m || r.tried[o] > tries || !o.fits(r.call) })
 			if o != nil {
 				return o, report
 			}
@@ -188,7 +191,7 @@ const least = time.Second
 // other reports whether another deployment than m may be asked now.
 func (r *run) other(m *member) bool {
 	for _, o := range r.group.members {
-		if o != m && r.tried[o] < 2 && o.fits(r.call) && o.ready() {
+		if o != m && r.tried[o] < 2 && o.fits(r.call) && o.ready(r.cost) {
 			return true
 		}
 	}
@@ -214,7 +217,7 @@ func (r *run) again(ctx context.Context, m *member, act policy.Action) (*member,
 		r.last, r.lastErr = nil, shown(policy.Outcome{Class: policy.Gone})
 		return nil, nil
 	}
-	if report, ok := m.take(); ok && r.worthwhile() {
+	if report, ok := m.take(r.cost); ok && r.worthwhile() {
 		return m, report
 	} else if ok {
 		m.leave()
@@ -285,7 +288,7 @@ func (r *run) none() error {
 			Message: "The deployment takes the caller's own Entra ID token. Send it as Authorization: Bearer TOKEN, and a key of the gateway, where it asks for one, as api-key.",
 		}
 	}
-	why, wait, throttled := r.group.condition(r.call)
+	why, wait, throttled := r.group.condition(r.call, r.cost)
 	if why == "" {
 		return openai.BadRequest(openai.CodeContextLength, "messages", fmt.Sprintf("No deployment of %q has room for the request.", r.group.name))
 	}

@@ -65,6 +65,7 @@ type Record struct {
 	Duration   time.Duration
 	FirstToken time.Duration // from Start to the first byte of the answer; 0 none
 	Upstream   time.Duration // spent waiting for deployments, retries included
+	Queued     time.Duration // part of Upstream: until a deployment had room
 
 	AzureRequestID string
 	AzureRegion    string
