@@ -86,6 +86,8 @@ type builder struct {
 	file    *config.File
 	parts   Parts
 	created int64
+
+	credentials map[string]upstream.Credential // by backend
 }
 
 // facts returns what is known of a model, as the configuration corrects it.
@@ -158,9 +160,13 @@ func (b *builder) deployment(d config.Deployment) (upstream.Deployment, error) {
 	if err != nil {
 		return upstream.Deployment{}, fmt.Errorf("command: backends.%s.endpoint is no URL", d.Backend)
 	}
+	credential, err := b.credential(d.Backend)
+	if err != nil {
+		return upstream.Deployment{}, err
+	}
 	out := upstream.Deployment{
 		Backend: d.Backend, Name: d.Deployment, Endpoint: endpoint, APIVersion: backend.APIVersion,
-		Credential: upstream.NewAPIKey(backend.Auth.APIKey.Reveal()),
+		Credential: credential,
 		Priority:   d.Priority, Weight: d.Weight, MaxInFlight: d.MaxInFlight,
 		ContextWindow: int64(d.ContextWindow), MaxOutput: int64(d.MaxOutputTokens),
 		Quota: policy.Quota{Tokens: int64(d.TPM), Requests: int64(d.RPM), Slice: d.RPMWindow},

@@ -65,7 +65,8 @@ func rootCommand(s *streams) *cobra.Command {
 		Short: "An OpenAI-compatible gateway in front of Azure OpenAI",
 		Long: "An OpenAI-compatible gateway in front of Azure OpenAI.\n\n" +
 			"Without a command it serves: what -c, WEIR_CONFIG or ./weir.yaml says, or else\n" +
-			"the resource that AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY name.",
+			"the resource that AZURE_OPENAI_ENDPOINT names, with the key AZURE_OPENAI_API_KEY\n" +
+			"or else with Entra ID.",
 		Args:          none,
 		SilenceErrors: true,
 		SilenceUsage:  true,

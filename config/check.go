@@ -14,7 +14,8 @@ import (
 func (r *reader) check(f *File) {
 	r.checkServer(&f.Server)
 	for name, b := range sorted(f.Backends) {
-		r.checkBackend("backends."+name, b)
+		r.checkBackend("backends."+name, &b)
+		f.Backends[name] = b
 	}
 	r.checkModels(f)
 	r.checkQuotas(f)

@@ -75,7 +75,7 @@ func isLoopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
-func (r *reader) checkBackend(path string, b Backend) {
+func (r *reader) checkBackend(path string, b *Backend) {
 	if b.Endpoint != "" {
 		if message, hint := endpointFault(b.Endpoint); message != "" {
 			r.fault(path+".endpoint", codeEndpoint, message, hint)
@@ -86,18 +86,7 @@ func (r *reader) checkBackend(path string, b Backend) {
 			"api_version must be v1 or a date, not "+r.said(path+".api_version", b.APIVersion),
 			"write v1, 2024-10-21 or 2025-04-01-preview")
 	}
-	key := path + ".auth.api_key"
-	secret := b.Auth.APIKey.Reveal()
-	if secret == "" {
-		return
-	}
-	if !isToken(secret) {
-		r.fault(key, codeMalformed, "api_key holds spaces or characters that no key has", "look for a line end or quotes inside it")
-	}
-	if at := r.places[key]; !at.expanded {
-		r.fault(key, codeLiteral, "a secret is written in the file",
-			`put it into the environment and write "${AZURE_OPENAI_API_KEY}", or into a file and write "${file:/path}"`)
-	}
+	r.checkAuth(path+".auth", &b.Auth)
 }
 
 // isToken reports whether text can stand in a header as a credential.

@@ -381,7 +381,6 @@ func TestFromEnvironment(t *testing.T) {
 		{"key and endpoint", map[string]string{"AZURE_OPENAI_ENDPOINT": endpoint, "AZURE_OPENAI_API_KEY": key}, ""},
 		{"a socket", map[string]string{"AZURE_OPENAI_ENDPOINT": endpoint, "AZURE_OPENAI_API_KEY": key, "WEIR_LISTEN": "unix:/run/w"}, ""},
 		{"nothing", nil, "AZURE_OPENAI_ENDPOINT E009 backends.azure.endpoint"},
-		{"no key", map[string]string{"AZURE_OPENAI_ENDPOINT": endpoint}, "AZURE_OPENAI_API_KEY E009 backends.azure.auth.api_key"},
 		{"a bad endpoint", map[string]string{"AZURE_OPENAI_ENDPOINT": "http://" + canary, "AZURE_OPENAI_API_KEY": key}, "AZURE_OPENAI_ENDPOINT E018 backends.azure.endpoint"},
 		{"a bad version", map[string]string{"AZURE_OPENAI_ENDPOINT": endpoint, "AZURE_OPENAI_API_KEY": key, "OPENAI_API_VERSION": canary}, "OPENAI_API_VERSION E008 backends.azure.api_version"},
 		{"a bad level", map[string]string{"AZURE_OPENAI_ENDPOINT": endpoint, "AZURE_OPENAI_API_KEY": key, "WEIR_TELEMETRY_LOG_LEVEL": canary}, "WEIR_TELEMETRY_LOG_LEVEL E007 telemetry.log.level"},

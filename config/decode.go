@@ -203,7 +203,7 @@ func example(path string) string {
 		return "add deployments: [{ backend: BACKEND, deployment: DEPLOYMENT }]"
 	case "endpoint":
 		return "add endpoint: https://NAME.openai.azure.com"
-	case "auth", "api_key":
+	case "auth":
 		return `add auth: { api_key: "${AZURE_OPENAI_API_KEY}" }`
 	default:
 		return ""

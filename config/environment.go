@@ -4,7 +4,8 @@ import "reflect"
 
 // FromEnvironment makes a configuration of environment variables alone:
 // AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY, OPENAI_API_VERSION (v1
-// without it), and WEIR_KEY for the key that callers must present. Any model
+// without it), and WEIR_KEY for the key that callers must present. Without a key
+// of the resource it is Entra ID that the gateway signs in with. Any model
 // is served by the deployment of the same name; PassThrough says by which
 // backend. What the environment can set beside a file, such as WEIR_LISTEN, it
 // can set here too.
@@ -28,11 +29,7 @@ func FromEnvironment(o Options) (*File, []Problem) {
 			Hint: "set it to https://NAME.openai.azure.com, name a file with -c, or run weir demo",
 		})
 	} else if b.Auth.APIKey == "" {
-		r.faultAt(place{file: "AZURE_OPENAI_API_KEY"}, Problem{
-			Code: codeMissing, Path: "backends.azure.auth.api_key",
-			Message: "not set, and this version cannot sign in with Entra ID yet",
-			Hint:    "set it to a key of the resource (Azure portal, Keys and Endpoint)",
-		})
+		b.Auth.Entra = r.entra("backends.azure.auth.entra", f.Server.Local())
 	}
 	f.Backends = map[string]Backend{"azure": b}
 
@@ -42,6 +39,26 @@ func FromEnvironment(o Options) (*File, []Problem) {
 	}
 	r.check(f)
 	return r.result(f)
+}
+
+// entra returns how to sign in where there is no key: as the variables say that
+// Azure's own libraries read, else as a managed identity. Az is asked last, and on
+// a developer's machine alone: where the gateway serves that machine only, and no
+// cluster runs it.
+func (r *reader) entra(path string, local bool) Entra {
+	var e Entra
+	r.places[path] = place{file: "AZURE_OPENAI_API_KEY"}
+	e.ClientSecret = Secret(r.variable("AZURE_CLIENT_SECRET", path+".client_secret"))
+	if e.ClientSecret == "" {
+		e.ClientCertificateFile = r.variable("AZURE_CLIENT_CERTIFICATE_PATH", path+".client_certificate_file")
+	}
+	federated, _ := r.getenv("AZURE_FEDERATED_TOKEN_FILE")
+	cluster, _ := r.getenv("KUBERNETES_SERVICE_HOST")
+	if len(e.ways()) == 0 && federated == "" && local && cluster == "" {
+		e.ClientID = r.variable("AZURE_CLIENT_ID", path+".client_id")
+		e.ManagedIdentity, e.CLI = true, true
+	}
+	return e
 }
 
 // decodeSettings fills the parts that have defaults, as the environment says.

@@ -58,7 +58,7 @@ type fault struct {
 // TestFaults has one fault a file, and wants that one and no other reported.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	for _, tt := range slices.Concat(syntaxFaults(), valueFaults(), networkFaults(), modelFaults(), callerFaults(), idleFaults()) {
+	for _, tt := range slices.Concat(syntaxFaults(), valueFaults(), networkFaults(), authFaults(), modelFaults(), callerFaults(), idleFaults()) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			before, _, marked := strings.Cut(tt.text, "§")
@@ -204,10 +204,41 @@ func networkFaults() []fault {
 		{"traversal", backend("https://a.openai.azure.com/x/../y"), "E018", at, "dots", "plainly"},
 		{"hidden traversal", backend("https://a.openai.azure.com/%2e%2e/y"), "E018", at, "dots", "plainly"},
 		{"too far", backend("https://a.openai.azure.com/openai/v1/"), "E018", at, "too far", "write https://a.openai.azure.com"},
-		{"no key of the backend", "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, §auth: {} } }\n" + goodModels, "E009", "backends.azure.auth.api_key", "no api_key", "AZURE_OPENAI_API_KEY"},
+		{"no key of the backend", "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, §auth: {} } }\n" + goodModels, "E009", "backends.azure.auth", "no credential", "AZURE_OPENAI_API_KEY"},
 		{"a key with a space", "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, auth: { api_key: §\"${SPACED}\" } } }\n" + goodModels, "E008", "backends.azure.auth.api_key", "spaces", "line end"},
 		{"a literal secret", "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, auth: { api_key: §CANARY } } }\n" + goodModels, "W001", "backends.azure.auth.api_key", "written in the file", "environment"},
 		{"a version that is none", "version: 1\nbackends: { azure: { api_version: §latest, endpoint: https://a.openai.azure.com, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E008", "backends.azure.api_version", `not "latest"`, "2024-10-21"},
+	}
+}
+
+func authFaults() []fault {
+	auth := func(text string) string {
+		return "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, auth: " + text + " } }\n" + goodModels
+	}
+	entra := func(text string) string { return auth("{ entra: { " + text + " } }") }
+	const at = "backends.azure.auth"
+	const id = "tenant_id: t, client_id: c, "
+	return []fault{
+		{"no credential", "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, §auth: { pass_through: false } } }\n" + goodModels, "E009", at, "no credential", "entra: {}"},
+		{"two credentials", auth("{ api_key: \"${KEY}\", §entra: {} }"), "E017", at + ".entra", "both api_key and entra", "keep one"},
+		{"a key beside the caller's", auth("{ api_key: \"${KEY}\", pass_through: §true }"), "E017", at + ".pass_through", "both api_key and pass_through", "keep one"},
+		{"an empty key", auth("{ api_key: §\"${EMPTY}\" }"), "E009", at + ".api_key", "is empty", "set and empty"},
+		{"one key of two", auth("{ §api_keys: [\"${KEY}\"] }"), "E006", at + ".api_keys", "two keys", "api_key"},
+		{"a literal key of two", auth("{ api_keys: [\"${KEY}\", §CANARY] }"), "W001", at + ".api_keys[1]", "written in the file", "environment"},
+		{"a spaced key of two", auth("{ api_keys: [\"${KEY}\", §\"${SPACED}\"] }"), "E008", at + ".api_keys[1]", "spaces", "line end"},
+		{"a key file that is not there", auth("{ api_key_file: §/nowhere }"), "E012", at + ".api_key_file", "cannot be read", ""},
+		{"a key file by half a path", auth("{ api_key_file: §key }"), "E008", at + ".api_key_file", "absolute path", "/path"},
+		{"a key file without a key", auth("{ api_key_file: §/huge }"), "E008", at + ".api_key_file", "holds no key", "nothing else"},
+		{"two ways to sign in", entra(id + "client_secret: \"${SECRET}\", client_certificate_file: §/key"), "E017", at + ".entra.client_certificate_file", "both client_secret and", "keep one"},
+		{"a secret of nobody", auth("{ §entra: { tenant_id: t, client_secret: \"${SECRET}\" } }"), "E009", at + ".entra.client_id", "has no client_id", "AZURE_CLIENT_ID"},
+		{"a literal client secret", entra(id + "client_secret: §CANARY"), "W001", at + ".entra.client_secret", "written in the file", "environment"},
+		{"no certificate", entra(id + "client_certificate_file: §/nowhere"), "E012", at + ".entra.client_certificate_file", "cannot be read", ""},
+		{"no federated token", entra(id + "federated_token_file: §/nowhere"), "E012", at + ".entra.federated_token_file", "cannot be read", ""},
+		{"a tenant that is none", entra("cli: true, tenant_id: §\"a b\""), "E008", at + ".entra.tenant_id", "not an id", "1111"},
+		{"a tenant of a managed identity", entra("managed_identity: true, tenant_id: §t"), "W002", at + ".entra.tenant_id", "never apply", "remove"},
+		{"an authority without TLS", entra("authority: §\"http://login.microsoftonline.com\""), "E008", at + ".entra.authority", "https://HOST", "login.microsoftonline.com"},
+		{"an authority with a path", entra("authority: §\"https://login.microsoftonline.com/tenant\""), "E008", at + ".entra.authority", "https://HOST", "login.microsoftonline.com"},
+		{"a scope that is none", entra("scope: §\"https://cognitiveservices.azure.com\""), "E008", at + ".entra.scope", "/.default", "cognitiveservices"},
 	}
 }
 

@@ -89,11 +89,64 @@ type Backend struct {
 	Auth Auth `yaml:"auth" required:"true"`
 }
 
-// Auth is the credential of a backend.
+// Auth is the credential of a backend, in exactly one of its forms.
 type Auth struct {
 	// APIKey is the resource's key. Write it as ${NAME} or ${file:/path}, not
 	// literally.
-	APIKey Secret `yaml:"api_key" required:"true"`
+	APIKey Secret `yaml:"api_key"`
+
+	// APIKeys are the resource's two keys, while one of them is replaced: where
+	// one is refused the other is tried, and kept to.
+	APIKeys []Secret `yaml:"api_keys"`
+
+	// APIKeyFile is the path of a file that holds the resource's key. It is read
+	// again when it changes.
+	APIKeyFile string `yaml:"api_key_file"`
+
+	// Entra signs in with Entra ID. Written as {}: as a workload identity where
+	// AZURE_FEDERATED_TOKEN_FILE is set, else as a managed identity.
+	Entra Entra `yaml:"entra"`
+
+	// PassThrough sends the token that the caller itself brings in
+	// Authorization. Its key of the gateway, where it needs one, is in api-key
+	// then.
+	PassThrough bool `yaml:"pass_through" default:"false"`
+}
+
+// Entra says how to sign in with Entra ID.
+type Entra struct {
+	// TenantID is the tenant's. Absent: AZURE_TENANT_ID.
+	TenantID string `yaml:"tenant_id"`
+
+	// ClientID is that of the application, or of a user-assigned managed
+	// identity. Absent: AZURE_CLIENT_ID; with managed_identity the system's own.
+	ClientID string `yaml:"client_id"`
+
+	// ClientSecret signs in as an application. Write it as ${NAME} or
+	// ${file:/path}.
+	ClientSecret Secret `yaml:"client_secret"`
+
+	// ClientCertificateFile is the path of a certificate with its key, in PEM or
+	// PKCS #12, to sign in as an application.
+	ClientCertificateFile string `yaml:"client_certificate_file"`
+
+	// FederatedTokenFile is the path of the token of a workload identity.
+	FederatedTokenFile string `yaml:"federated_token_file"`
+
+	// ManagedIdentity signs in as the managed identity of the machine.
+	ManagedIdentity bool `yaml:"managed_identity" default:"false"`
+
+	// CLI asks az, where a developer has run az login. With managed_identity: if
+	// no metadata service answers.
+	CLI bool `yaml:"cli" default:"false"`
+
+	// Scope of the token. Absent: https://cognitiveservices.azure.com/.default,
+	// or that of the authority's cloud.
+	Scope string `yaml:"scope"`
+
+	// Authority is where tokens come from. Absent: AZURE_AUTHORITY_HOST, or
+	// https://login.microsoftonline.com.
+	Authority string `yaml:"authority"`
 }
 
 // Model is what clients call by one name.

@@ -173,7 +173,8 @@ var errNoCertificate = errors.New("the file holds no certificate with its key, o
 // why says what went wrong, in words that hold nothing of an answer but its
 // status and Entra's own number for the fault.
 func why(ctx context.Context, err error) string {
-	if failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok && failed.RawResponse != nil {
+	failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err)
+	if ok && failed.RawResponse != nil {
 		return strings.TrimSpace("the answer was " + strconv.Itoa(failed.RawResponse.StatusCode) + " " + faultNumber(err.Error()))
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok {
@@ -187,6 +188,8 @@ func why(ctx context.Context, err error) string {
 		return "no answer in time"
 	case errors.Is(err, errNoCertificate):
 		return err.Error()
+	case ok:
+		return "no answer"
 	default:
 		return "no token was to be had"
 	}
