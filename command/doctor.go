@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -99,7 +100,8 @@ type served struct {
 // backends returns what is to be examined: all that the configuration has, or
 // what of it has one of the names.
 func (d *doctor) backends(names []string) ([]*examination, error) {
-	b := &builder{file: d.file}
+	direct := upstream.NewTransport(upstream.Connection{Connect: d.timeout, PerHost: 1}) // to where tokens are
+	b := &builder{file: d.file, parts: Parts{Log: slog.New(slog.DiscardHandler), Transport: direct}}
 	all := map[string]*examination{}
 	for name := range d.file.Backends {
 		at, err := b.deployment(config.Deployment{Backend: name, Deployment: "any"})

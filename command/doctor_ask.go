@@ -8,7 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +33,7 @@ type reply struct {
 	body   []byte
 	at     time.Time // half way between asking and the answer
 	err    error     // nothing came, or not all of it
+	sent   http.Header
 }
 
 // send asks as the gateway would. The credential that it sends is not shown
@@ -47,7 +48,8 @@ func (e *examination) send(ctx context.Context, method, target string, body []by
 	if err := e.at.Credential.Authorize(ctx, req.Header); err != nil {
 		return reply{err: &credentialError{err}}
 	}
-	for _, values := range req.Header {
+	sent := req.Header.Clone()
+	for _, values := range sent {
 		for _, value := range values {
 			e.hidden = append(e.hidden, value, strings.TrimPrefix(value, "Bearer "))
 		}
@@ -63,61 +65,13 @@ func (e *examination) send(ctx context.Context, method, target string, body []by
 	}
 	defer func() { _ = resp.Body.Close() }() // what was not read is not wanted
 	now := e.now()
-	r := reply{status: resp.StatusCode, header: resp.Header, at: begun.Add(now.Sub(begun) / 2)}
+	r := reply{status: resp.StatusCode, header: resp.Header, at: begun.Add(now.Sub(begun) / 2), sent: sent}
 	r.body, r.err = io.ReadAll(io.LimitReader(resp.Body, maxReply))
 	return r
 }
 
 // credentialError says that there was no credential to send.
 type credentialError struct{ error }
-
-// listing asks for the backend's models: it costs nothing, and tells whether the
-// credential and the version are taken. It reports whether to go on.
-func (e *examination) listing(ctx context.Context) bool {
-	target, err := url.Parse(e.at.URL())
-	if err != nil {
-		e.network("http", gradeFail, "the endpoint makes no URL", "write https://NAME.openai.azure.com")
-		return false
-	}
-	base, _, classic := strings.Cut(target.Path, "/deployments/")
-	if !classic {
-		base = strings.TrimSuffix(target.Path, "/chat/completions")
-	}
-	target.Path, target.RawPath = base+"/models", ""
-	r := e.send(ctx, http.MethodGet, target.String(), nil)
-	if r.header != nil {
-		e.clock(r.header, r.at)
-	}
-	switch {
-	case r.err == nil && r.status == http.StatusOK:
-		e.add(finding{Check: "credential", Target: e.name, Result: gradeOK, Seen: "accepted"})
-		e.version(e.name)
-		return true
-	case r.status == http.StatusNotFound && len(e.subjects) > 0:
-		return true // a listing may be missing where answers are not
-	default:
-		f := e.refusal(r, nil)
-		f.Target = e.name
-		if len(e.subjects) > 0 && f.partial {
-			f.Result = gradeWarn
-		}
-		e.add(f.finding)
-		return f.Result == gradeWarn
-	}
-}
-
-// version notes once that the api-version is taken.
-func (e *examination) version(target string) {
-	if e.versioned {
-		return
-	}
-	e.versioned = true
-	seen := "v1 is taken"
-	if v := e.at.APIVersion; v != "" && v != "v1" {
-		seen = v + " is taken"
-	}
-	e.add(finding{Check: "api-version", Target: target, Result: gradeOK, Seen: seen})
-}
 
 // question is a request for an answer that is as short as may be.
 type question struct {
@@ -258,7 +212,9 @@ func (e *examination) model(answered string, m served, s *subject) {
 	e.add(f)
 }
 
-// limits notes the limits that an answer names.
+// limits compares the limits that an answer names with those that are
+// configured. That of requests is only shown: it may be of a shorter time than a
+// minute.
 func (e *examination) limits(h http.Header, s *subject) {
 	var said []string
 	for _, kind := range []string{"tokens", "requests"} {
@@ -269,9 +225,15 @@ func (e *examination) limits(h http.Header, s *subject) {
 	if used := h.Get("Azure-Openai-Deployment-Utilization"); used != "" {
 		said = append(said, quote(used)+" of provisioned throughput in use")
 	}
-	seen := "it names none"
+	f := finding{Check: "limits", Target: s.ID(), Result: gradeOK, Seen: "it names none"}
 	if len(said) > 0 {
-		seen = strings.Join(said, ", ")
+		f.Seen = strings.Join(said, ", ")
 	}
-	e.add(finding{Check: "limits", Target: s.ID(), Result: gradeOK, Seen: seen})
+	configured := s.Quota.Tokens
+	if limit, err := strconv.ParseInt(h.Get("X-Ratelimit-Limit-Tokens"), 10, 64); err == nil && configured > 0 && limit != configured {
+		f.Result, f.Path = gradeWarn, s.path+".tpm"
+		f.Seen += fmt.Sprintf(", and tpm is said to be %d", configured)
+		f.Mend = fmt.Sprintf("tpm: %d", limit)
+	}
+	e.add(f)
 }

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"weir/azuresim"
+	"weir/upstream"
 )
 
 // certified returns a certificate, and a pool that trusts it alone.
@@ -254,6 +256,49 @@ func TestDoctorWaitsNoLonger(t *testing.T) {
 	}
 	if r := weir(t, "", "doctor", "--timeout", "0s"); r.code != exitUsage {
 		t.Errorf("without time: code %d, %q", r.code, r.err)
+	}
+}
+
+// TestDoctorTakesTheOtherKey holds that a key which was replaced is noticed where
+// the other one still lets the gateway in, and that both may be refused.
+func TestDoctorTakesTheOtherKey(t *testing.T) {
+	quiet(t)
+	for _, tt := range []struct {
+		name          string
+		first, second string
+		want          grade
+		seen          string
+		asked         int
+	}{
+		{"the first", doctorKey, "canary-old", gradeOK, "accepted", 1},
+		{"the second", "canary-old", doctorKey, gradeWarn, "one was refused, and another accepted", 2},
+		{"none", "canary-old", "canary-older", gradeFail, "401: the key is not accepted", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sim := azuresim.New(azuresim.Config{Key: doctorKey})
+			azure := httptest.NewServer(sim)
+			defer azure.Close()
+			endpoint, err := url.Parse(azure.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := &examination{
+				doctor:    &doctor{now: time.Now, timeout: time.Minute, where: func(path string) (string, int) { return path, 1 }},
+				at:        upstream.Deployment{Endpoint: endpoint, Name: "any", Credential: upstream.NewKeyPair(tt.first, tt.second, nil)},
+				transport: upstream.NewTransport(upstream.Connection{}),
+			}
+			defer e.transport.CloseIdleConnections()
+			if let := e.listing(t.Context()); let != (tt.want != gradeFail) {
+				t.Errorf("it goes on: %t", let)
+			}
+			f := e.findings[1]
+			if f.Check != "credential" || f.Result != tt.want || f.Seen != tt.seen || len(sim.Requests()) != tt.asked {
+				t.Errorf("%+v after %d requests, want %s: %q after %d", f, len(sim.Requests()), tt.want, tt.seen, tt.asked)
+			}
+			if (f.File == "") != (f.Result == gradeOK) {
+				t.Errorf("the place of %s is %q", f.Result, f.File)
+			}
+		})
 	}
 }
 

@@ -266,6 +266,9 @@ func TestDoctorOfModels(t *testing.T) {
 		{"a router", []string{"{ deployments", "{ base_model: model-router, deployments"}, azuresim.Deployment{Model: "gpt-4.1-mini"}, finding{Check: "model", Result: gradeOK}, 2, true},
 		{"reasons", []string{"gpt-4o:", "gpt-5:"}, azuresim.Deployment{Model: "gpt-5-2025-08-07", Reasoning: true}, finding{Check: "model", Result: gradeOK}, 2, true},
 		{"old stream", nil, azuresim.Deployment{Model: "gpt-4o", NoStreamOptions: true}, finding{Check: "stream", Result: gradeWarn, Mend: "api_version: v1, or 2024-09-01-preview or later", Path: "backends.azure.api_version", Line: 3}, 2, true},
+		{"another limit", []string{"deployment: main", "deployment: main, tpm: 20000"}, azuresim.Deployment{Model: "gpt-4o", TPM: 30_000}, finding{Check: "limits", Result: gradeWarn, Mend: "tpm: 30000", Path: "models.gpt-4o.deployments[0].tpm", Line: 5}, 2, true},
+		{"the same limit", []string{"deployment: main", "deployment: main, tpm: 30000"}, azuresim.Deployment{Model: "gpt-4o", TPM: 30_000}, finding{Check: "limits", Result: gradeOK}, 2, true},
+		{"no limit named", []string{"deployment: main", "deployment: main, tpm: 30000"}, azuresim.Deployment{Model: "gpt-4o"}, finding{Check: "limits", Result: gradeOK}, 2, true},
 		{"no chat", []string{"gpt-4o:", "text-embedding-3-large:"}, azuresim.Deployment{}, finding{Check: "call", Result: gradeOK}, 0, true},
 	}
 	for _, tt := range tests {
