@@ -113,6 +113,8 @@ func (e *examination) fault(result grade, check, seen, mend, key string) refusal
 func (e *examination) silence(err error) refusal {
 	var none *credentialError
 	switch {
+	case errors.As(err, &none) && e.file.Backends[e.name].Auth.PassThrough:
+		return e.fault(gradeWarn, "credential", "not asked: it takes the token of each caller", "send a request through the gateway with one", "auth")
 	case errors.As(err, &none):
 		return e.fault(gradeFail, "credential", "there is none to send: "+quote(err.Error()), "correct auth", "auth")
 	case errors.Is(err, context.DeadlineExceeded):
