@@ -216,18 +216,24 @@ func (e *examination) examine(ctx context.Context) {
 	}
 	defer e.transport.CloseIdleConnections()
 	reached := e.resolve(ctx) && e.connect(ctx) && e.handshake(ctx)
-	let := reached && e.listing(ctx)
-	for _, s := range e.subjects {
-		switch {
-		case !s.chats():
-			e.add(finding{Check: "call", Target: s.ID(), Result: gradeOK, Seen: "not asked: " + s.models[0].base + " is no chat model"})
-		case !reached:
-			e.add(finding{Check: "call", Target: s.ID(), Result: gradeFail, Seen: "not asked: its backend is not reached", Mend: "mend the backend first"})
-		case !let:
-			e.add(finding{Check: "call", Target: s.ID(), Result: gradeFail, Seen: "not asked: its backend refuses us", Mend: "mend the backend first"})
-		default:
+	switch {
+	case !reached:
+		e.unasked("its backend is not reached")
+	case e.file.Backends[e.name].Auth.PassThrough:
+		e.add(finding{Check: "credential", Target: e.name, Result: gradeOK, Seen: "callers bring their own: nothing is asked in their place"})
+	case !e.listing(ctx):
+		e.unasked("its backend refuses us")
+	default:
+		for _, s := range e.subjects {
 			e.ask(ctx, s)
 		}
+	}
+}
+
+// unasked notes that no deployment was asked, and why.
+func (e *examination) unasked(why string) {
+	for _, s := range e.subjects {
+		e.add(finding{Check: "call", Target: s.ID(), Result: gradeFail, Seen: "not asked: " + why, Mend: "mend the backend first"})
 	}
 }
 

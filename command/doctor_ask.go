@@ -99,6 +99,10 @@ func (e *examination) call(ctx context.Context, s *subject, q question) reply {
 // is refused for the name of its bound, the second has the other name and stands
 // for both.
 func (e *examination) ask(ctx context.Context, s *subject) {
+	if !s.chats() {
+		e.add(finding{Check: "call", Target: s.ID(), Result: gradeOK, Seen: "not asked: " + s.models[0].base + " is no chat model"})
+		return
+	}
 	q := question{field: s.models[0].facts.MaxCompletionField(), bound: plainBound}
 	if s.models[0].facts.Reasoning {
 		q.bound = reasoningBound

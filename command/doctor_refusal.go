@@ -116,7 +116,8 @@ func (e *examination) silence(err error) refusal {
 	case errors.As(err, &none) && e.file.Backends[e.name].Auth.PassThrough:
 		return e.fault(gradeWarn, "credential", "not asked: it takes the token of each caller", "send a request through the gateway with one", "auth")
 	case errors.As(err, &none):
-		return e.fault(gradeFail, "credential", "there is none to send: "+quote(err.Error()), "correct auth", "auth")
+		return e.fault(gradeFail, "credential", "there is none to send: "+quote(err.Error()),
+			"correct auth; for Entra ID let this machine reach where its tokens come from", "auth")
 	case errors.Is(err, context.DeadlineExceeded):
 		return e.fault(gradeFail, "call", "no answer within "+e.timeout.String(), "give it longer with --timeout; if it stays, look at the state of the service", "")
 	default:

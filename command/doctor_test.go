@@ -387,6 +387,43 @@ func TestDoctorOfNames(t *testing.T) {
 	}
 }
 
+// TestDoctorOfCredentials holds what is said of credentials that are not one key.
+func TestDoctorOfCredentials(t *testing.T) {
+	quiet(t)
+	const usual = `api_key: "${file:/dev/null}` + doctorKey + `"`
+	file := write(t, "key", doctorKey)
+	tests := []struct {
+		name  string
+		auth  string
+		want  grade
+		seen  string
+		calls int
+	}{
+		{"two keys", `api_keys: ["${file:/dev/null}canary-old", "${file:/dev/null}` + doctorKey + `"]`, gradeWarn, "another accepted", 2},
+		{"a file", "api_key_file: " + file, gradeOK, "accepted", 2},
+		{"the callers' own", "pass_through: true", gradeOK, "callers bring their own", 0},
+		{
+			"no token", `entra: { tenant_id: 11111111-2222-3333-4444-555555555555, client_id: 11111111-2222-3333-4444-555555555555, client_certificate_file: /dev/null }`,
+			gradeFail, "there is none to send: upstream: signing in with Entra ID by client certificate", 0,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			azure := httptest.NewServer(azuresim.New(azuresim.Config{Key: doctorKey, Deployments: map[string]azuresim.Deployment{"main": {Model: "gpt-4o"}}}))
+			defer azure.Close()
+			got := examineFile(t, patient(azure.URL, usual, tt.auth))
+			i := slices.IndexFunc(got.Checks, func(f finding) bool { return f.Check == "credential" })
+			if i < 0 {
+				t.Fatalf("nothing is said of the credential: %+v", got.Checks)
+			}
+			f := got.Checks[i]
+			if f.Result != tt.want || !strings.Contains(f.Seen, tt.seen) || got.Calls != tt.calls || got.OK != (tt.want != gradeFail) {
+				t.Errorf("%+v, %d calls, ok %t; want %s: %q, %d", f, got.Calls, got.OK, tt.want, tt.seen, tt.calls)
+			}
+		})
+	}
+}
+
 // TestDoctorTable holds the table's shape.
 func TestDoctorTable(t *testing.T) {
 	quiet(t)
