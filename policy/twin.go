@@ -24,7 +24,8 @@ const (
 	twinMinute = time.Minute
 	twinSlice  = 10 * time.Second
 	twinGrain  = 100 * time.Millisecond
-	twinGrains = int64(twinMinute/twinGrain) + 2
+	twinLate   = 10 * time.Second // answers that took longer correct nothing: what was before them is forgotten
+	twinGrains = int64((twinMinute+twinLate)/twinGrain) + 2
 )
 
 // Twin models the admission of one deployment: a sliding minute of estimated
@@ -118,6 +119,8 @@ func (t *Twin) Observe(header func(string) string, sent, now time.Time) {
 	limit, remaining, ok := levels(header, "Tokens")
 	if ok {
 		t.tokens = limit
+	}
+	if ok && now.Sub(sent) <= twinLate {
 		t.correct(limit-remaining, remaining > 0, sent, now)
 	}
 	if limit, remaining, ok = levels(header, "Requests"); !ok {
@@ -135,15 +138,14 @@ func (t *Twin) Observe(header func(string) string, sent, now time.Time) {
 // correct makes the minute's tokens what Azure has counted. Exactly is whether
 // that is used, and not more than can be said.
 func (t *Twin) correct(used float64, exactly bool, sent, now time.Time) {
-	all := t.sum(now, twinMinute, now, (*grain).allTokens)
-	if more := used - all; more > 0 {
+	most, least := t.bounds(sent, now)
+	if more := used - most; more > 0 {
 		// Some deployments say that nothing remains when that is not so.
-		if exactly || all >= used/2 {
+		if exactly || most >= used/2 {
 			t.spread(now, func(g *grain, part float64) { g.foreign += more * part })
 		}
 		return
 	}
-	least := t.sum(now, twinMinute, sent, (*grain).allTokens)
 	if !exactly || least <= used {
 		return
 	}
@@ -152,6 +154,20 @@ func (t *Twin) correct(used float64, exactly bool, sent, now time.Time) {
 		g.tokens, g.foreign = g.tokens*factor, g.foreign*factor
 		return true
 	})
+}
+
+// bounds returns between what Azure's count for a request must lie that was sent
+// at a time and has been answered by now.
+func (t *Twin) bounds(sent, now time.Time) (most, least float64) {
+	first, own := sent.Add(-twinMinute).UnixNano()/int64(twinGrain), sent.UnixNano()/int64(twinGrain)
+	t.each(now, now.Sub(sent)+twinMinute, func(g *grain) bool {
+		most += g.allTokens()
+		if g.number > first && g.number < own {
+			least += g.allTokens()
+		}
+		return true
+	})
+	return most, least
 }
 
 // Refused notes a 429 that asked to be left alone for so long. Where tokens do
