@@ -19,7 +19,7 @@ comma   := ,
 empty   :=
 space   := $(empty) $(empty)
 
-.PHONY: help build lint test fuzz cover bench generate models image clean
+.PHONY: help build lint test fuzz cover bench generate tokens-oracle models image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ cover: ## say how much is covered, and fail below COVERAGE percent
 
 bench: ## run the benchmarks that BENCH matches
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+tokens-oracle: ## compare counts with OpenAI's own tiktoken on 108 MB of text
+	tokens/testdata/oracle/run.sh
 
 models: ## compare the model table with the newest list that is published
 	@mkdir -p .tools/models

@@ -45,8 +45,8 @@ func samples(t testing.TB, size int) map[string][]byte {
 		"English": english[800:],
 		"code":    code[2000:],
 		"JSON":    read("testdata/usage.jsonl"),
-		"Chinese": read("testdata/declaration_zh.txt"),
-		"Russian": read("testdata/declaration_ru.txt"),
+		"Chinese": read("testdata/prose_zh.txt"),
+		"Russian": read("testdata/prose_ru.txt"),
 	}
 	var mixed strings.Builder
 	for i := 0; mixed.Len() < size; i++ {
