@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -74,6 +75,7 @@ func TestBackendCredentials(t *testing.T) {
 		{"the caller's token, refused", `{ pass_through: true }`, azuresim.Config{Key: "x", Token: "other"}, http.Header{"Authorization": {"Bearer " + jwt}}, 401, "unauthorized", 1},
 		{"no token of the caller's", `{ pass_through: true }`, azuresim.Config{Key: "x"}, nil, 401, "invalid_api_key", 0},
 		{"the caller's key is no token", `{ pass_through: true }`, azuresim.Config{}, http.Header{"Authorization": {"Bearer " + searchKey}}, 401, "invalid_api_key", 0},
+		{"a token of two parts", `{ pass_through: true }`, azuresim.Config{}, http.Header{"Authorization": {"Bearer " + part + "." + part}}, 401, "invalid_api_key", 0},
 		{"a token where a key is sent", `{ api_key: "${OLD}" }`, azuresim.Config{Key: "SENTINEL-OLD"}, http.Header{"Authorization": {"Bearer " + jwt}}, 200, "", 1},
 	}
 	for _, tt := range tests {
@@ -159,9 +161,7 @@ func ask(t *testing.T, api *httptest.Server, header http.Header) (status int, bo
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Api-Key", searchKey)
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	resp, err := api.Client().Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -117,15 +117,26 @@ func (r *reader) checkEntra(path string, e *Entra) {
 	}
 	r.checkWay(path, e)
 	r.completeEntra(path, e)
+	r.checkIDs(path, e)
+	r.checkCloud(path, e)
+}
+
+// checkIDs checks who signs in.
+func (r *reader) checkIDs(path string, e *Entra) {
+	needed := e.ClientSecret != "" || e.ClientCertificateFile != "" || e.FederatedTokenFile != ""
 	for _, id := range []struct{ name, value string }{{"tenant_id", e.TenantID}, {"client_id", e.ClientID}} {
 		at := path + "." + id.name
-		switch needed := e.ClientSecret != "" || e.ClientCertificateFile != "" || e.FederatedTokenFile != ""; {
+		switch {
 		case id.value == "" && needed:
 			r.fault(at, codeMissing, path+" has no "+id.name, "add "+id.name+", or set AZURE_"+strings.ToUpper(id.name))
 		case !isPlainName(id.value) && id.value != "":
 			r.fault(at, codeMalformed, id.name+" is not an id", "write it as Entra ID shows it: 11111111-2222-3333-4444-555555555555")
 		}
 	}
+}
+
+// checkCloud checks where tokens come from, and what for.
+func (r *reader) checkCloud(path string, e *Entra) {
 	if u, err := url.Parse(e.Authority); err != nil || u.Scheme != "https" || endpointOnly(u) != "" {
 		r.fault(path+".authority", codeMalformed, "authority must be https://HOST", "write https://login.microsoftonline.com, or another cloud's")
 	}
@@ -199,11 +210,7 @@ func (r *reader) completeEntra(path string, e *Entra) {
 	if !e.ManagedIdentity && !e.CLI {
 		fill(&e.TenantID, "AZURE_TENANT_ID", "tenant_id")
 	}
-	for _, name := range []string{"IDENTITY_ENDPOINT", "MSI_ENDPOINT"} {
-		if v, _ := r.getenv(name); v != "" && e.ManagedIdentity {
-			e.CLI = false // there is a managed identity
-		}
-	}
+	e.CLI = e.CLI && !(e.ManagedIdentity && r.managed())
 	fill(&e.Authority, "AZURE_AUTHORITY_HOST", "authority")
 	if e.Authority = strings.TrimRight(e.Authority, "/"); e.Authority == "" {
 		e.Authority = "https://login.microsoftonline.com"
@@ -211,6 +218,14 @@ func (r *reader) completeEntra(path string, e *Entra) {
 	if e.Scope == "" {
 		e.Scope = "https://cognitiveservices.azure." + cloudOf(e.Authority) + "/.default"
 	}
+}
+
+// managed reports whether the environment names a managed identity's endpoint.
+func (r *reader) managed() bool {
+	return slices.ContainsFunc([]string{"IDENTITY_ENDPOINT", "MSI_ENDPOINT"}, func(name string) bool {
+		v, _ := r.getenv(name)
+		return v != ""
+	})
 }
 
 // cloudOf returns the last part of the names of the cloud that an authority

@@ -20,6 +20,14 @@ type renewer interface {
 	Renew(refused http.Header) bool
 }
 
+// keyIn returns the key that a header holds.
+func keyIn(h http.Header) string {
+	if key := h.Get("Api-Key"); key != "" {
+		return key
+	}
+	return strings.TrimPrefix(h.Get("Authorization"), "Bearer ")
+}
+
 // KeyPair is a resource's two keys, either of which may be the one that is being
 // replaced. It is safe for concurrent use, and prints as nothing.
 type KeyPair struct {
@@ -49,7 +57,7 @@ func (k *KeyPair) Authorize(ctx context.Context, h http.Header) error {
 func (k *KeyPair) Renew(refused http.Header) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if *k.preferred.key == refused.Get("Api-Key") {
+	if *k.preferred.key == keyIn(refused) {
 		k.preferred, k.other, k.second = k.other, k.preferred, !k.second
 		k.log.Warn("a key was refused: the other one is used from now on", "second", k.second)
 	}
@@ -112,7 +120,7 @@ func (f *KeyFile) Renew(refused http.Header) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.again()
-	return *f.key.key != refused.Get("Api-Key")
+	return *f.key.key != keyIn(refused)
 }
 
 // again reads the file, and says so where its state is another. The caller holds
