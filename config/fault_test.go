@@ -263,6 +263,8 @@ func modelFaults() []fault {
 		{"an unknown tokenizer", model("    tokenizer: §o20k_base\n" + good), "E007", "models.gpt-4o.tokenizer", "o200k_base or", `"o200k_base"`},
 		{"a bound above the window", model("    context_window: 1000\n    max_input_tokens: §2000\n" + good), "W002", "models.gpt-4o.max_input_tokens", "can never apply", "context_window"},
 		{"a deployment's bound above its window", model("    deployments: [{ backend: azure, deployment: x, context_window: 10, max_output_tokens: §20 }]\n"), "W002", "models.gpt-4o.deployments[0].max_output_tokens", "can never apply", ""},
+		{"a quota that nothing looks at", model("    deployments: [{ backend: azure, deployment: x, tpm: §2000 }]\n") + "resilience: { twin: false }\n", "W002", "models.gpt-4o.deployments[0].tpm", "can never apply", "twin"},
+		{"a window without a quota", model("    deployments: [{ backend: azure, deployment: x, rpm_window: §1s }]\n"), "W002", "models.gpt-4o.deployments[0].rpm_window", "can never apply", "rpm"},
 	}
 }
 
@@ -300,6 +302,7 @@ func callerFaults() []fault {
 func idleFaults() []fault {
 	team := func(text string) string { return goodHead + "teams:\n  a: " + text + "\n" }
 	return []fault{
+		{"a queue longer than total", goodHead + "resilience: { timeout: { total: 10s, first_byte: 5s, stream_idle: 5s }, queue: { max_wait: §11s } }\n", "W002", "resilience.queue.max_wait", "can never apply", "total"},
 		{"first_byte above total", goodHead + "resilience: { timeout: { total: 10s, first_byte: §20s, stream_idle: 5s } }\n", "W002", "resilience.timeout.first_byte", "can never apply", "total"},
 		{"a backoff that falls", goodHead + "resilience: { retry: { backoff: { initial: §9s } } }\n", "E017", "resilience.retry.backoff.initial", "longer than max, 8s", "shorter"},
 		{"a wait above total", goodHead + "resilience: { timeout: { total: 2m }, retry: { max_retry_after: §3m } }\n", "W002", "resilience.retry.max_retry_after", "can never apply", ""},
