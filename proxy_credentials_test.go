@@ -28,13 +28,17 @@ type signer struct{ issued atomic.Int32 }
 func (s *signer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	base := "https://" + r.Host + "/tenant"
+	if r.URL.Path == "/metadata/identity/oauth2/token" && r.Header.Get("Metadata") == "" {
+		w.WriteHeader(http.StatusBadRequest) // as the metadata service refuses what may come from a browser
+		return
+	}
 	if !strings.HasSuffix(r.URL.Path, "/token") {
 		_ = json.NewEncoder(w).Encode(map[string]string{
 			"issuer": base + "/v2.0", "authorization_endpoint": base + "/oauth2/v2.0/authorize", "token_endpoint": base + "/oauth2/v2.0/token",
 		})
 		return
 	}
-	_, _ = fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"SENTINEL-TOKEN-%d"}`, s.issued.Add(1))
+	_, _ = fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":"3600","resource":"x","access_token":"SENTINEL-TOKEN-%d"}`, s.issued.Add(1))
 }
 
 // trusting sends what is encrypted through a transport that trusts the server.
@@ -45,6 +49,59 @@ func (t trusting) RoundTrip(r *http.Request) (*http.Response, error) {
 		return t.encrypted.RoundTrip(r)
 	}
 	return t.plain.RoundTrip(r)
+}
+
+// located sends what is for the metadata service, whose address cannot be
+// configured, to the server.
+type located struct {
+	server *httptest.Server
+	others http.RoundTripper
+}
+
+func (l located) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Host == "169.254.169.254" {
+		r = r.Clone(r.Context())
+		r.URL.Host = l.server.Listener.Addr().String()
+	}
+	return l.others.RoundTrip(r)
+}
+
+// TestNoConfiguration serves with a few variables and no file: with a key of the
+// resource, and else as a managed identity.
+func TestNoConfiguration(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, key string
+		accepts   azuresim.Config
+	}{
+		{"a key", "SENTINEL-KEY", azuresim.Config{Key: "SENTINEL-KEY"}},
+		{"a managed identity", "", azuresim.Config{Key: "x", Token: "SENTINEL-TOKEN-1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			resource, metadata := httptest.NewServer(azuresim.New(tt.accepts)), httptest.NewServer(new(signer))
+			defer resource.Close()
+			defer metadata.Close()
+			f, problems := config.FromEnvironment(config.Options{Getenv: func(name string) (string, bool) {
+				v, ok := map[string]string{"AZURE_OPENAI_ENDPOINT": resource.URL, "AZURE_OPENAI_API_KEY": tt.key}[name]
+				return v, ok
+			}})
+			if len(problems) > 0 {
+				t.Fatalf("the environment: %v", problems)
+			}
+			plain := upstream.NewTransport(upstream.Connection{PerHost: 1})
+			defer plain.CloseIdleConnections()
+			g, err := command.Build(f, command.Parts{Transport: located{server: metadata, others: plain}, Encodings: vocabularies()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			api := httptest.NewServer(g.API)
+			defer api.Close()
+			if status, body := ask(t, api, nil); status != http.StatusOK {
+				t.Errorf("answered %d %s", status, body)
+			}
+		})
+	}
 }
 
 // TestBackendCredentials sends a request through the whole gateway with each form of a
