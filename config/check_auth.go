@@ -210,7 +210,7 @@ func (r *reader) completeEntra(path string, e *Entra) {
 	if !e.ManagedIdentity && !e.CLI {
 		fill(&e.TenantID, "AZURE_TENANT_ID", "tenant_id")
 	}
-	e.CLI = e.CLI && !(e.ManagedIdentity && r.managed())
+	e.CLI = e.CLI && (!e.ManagedIdentity || !r.managed())
 	fill(&e.Authority, "AZURE_AUTHORITY_HOST", "authority")
 	if e.Authority = strings.TrimRight(e.Authority, "/"); e.Authority == "" {
 		e.Authority = "https://login.microsoftonline.com"
