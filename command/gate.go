@@ -11,6 +11,7 @@ import (
 type gate struct {
 	mu     sync.Mutex
 	inside int
+	cold   bool // something is still being built that requests would wait for
 	closed bool
 	empty  chan struct{} // closed once the gate is closed and nobody is inside
 }
@@ -58,10 +59,33 @@ func (g *gate) close() <-chan struct{} {
 // is under way.
 func (g *Gateway) Drain() <-chan struct{} { return g.gate.close() }
 
-func (g *gate) draining() bool {
+func (g *gate) draining() bool { return g.state() == stateDraining }
+
+// starting notes whether something is still being built that requests need.
+func (g *gate) starting(cold bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.closed
+	g.cold = cold
+}
+
+// The states of a gateway, as /readyz tells them.
+const (
+	stateStarting = "starting"
+	stateReady    = "ok"
+	stateDraining = "draining"
+)
+
+func (g *gate) state() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.closed:
+		return stateDraining
+	case g.cold:
+		return stateStarting
+	default:
+		return stateReady
+	}
 }
 
 // livez answers while the process turns.
@@ -69,12 +93,17 @@ func (g *gate) livez(c echo.Context) error {
 	return c.String(http.StatusOK, "ok\n") //nolint:wrapcheck // echo's own
 }
 
-// readyz answers whether new requests are taken.
+// readyz answers whether new requests are taken without delay.
 func (g *gate) readyz(c echo.Context) error {
-	if g.draining() {
-		return c.String(http.StatusServiceUnavailable, "draining\n") //nolint:wrapcheck // echo's own
+	state := g.state()
+	return c.String(readiness(state), state+"\n") //nolint:wrapcheck // echo's own
+}
+
+func readiness(state string) int {
+	if state == stateReady {
+		return http.StatusOK
 	}
-	return c.String(http.StatusOK, "ok\n") //nolint:wrapcheck // echo's own
+	return http.StatusServiceUnavailable
 }
 
 // admin serves the admin port: the health endpoints, with their reasons for who
@@ -102,15 +131,12 @@ func (g *Gateway) verbose(c echo.Context) error {
 		Rest       float64 `json:"rest_ms"`
 		InFlight   int     `json:"in_flight"`
 	}
-	status, state := http.StatusOK, "ok"
-	if g.gate.draining() {
-		status, state = http.StatusServiceUnavailable, "draining"
-	}
+	state := g.gate.state()
 	deployments := []deployment{}
 	for _, s := range g.Pool.States() {
 		deployments = append(deployments, deployment{s.Deployment, s.Breaker, float64(s.Rest.Microseconds()) / 1000, s.InFlight})
 	}
-	return c.JSONPretty(status, map[string]any{
+	return c.JSONPretty(readiness(state), map[string]any{
 		"state": state, "limits": "local only: each replica counts alone",
 		"deployments": deployments, "token_counts": g.ledger.Calibrations(),
 	}, "  ")

@@ -141,6 +141,7 @@ func serve(t *testing.T, configuration string) *process {
 		}
 	})
 	line := p.log.wait(t, "listening")
+	p.log.wait(t, "ready")
 	p.api, _ = line["api"].(string)
 	p.admin, _ = line["admin"].(string)
 	return p

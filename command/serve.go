@@ -134,7 +134,12 @@ func run(ctx context.Context, f *config.File, p Parts, started func(api, admin s
 	if err != nil {
 		return err
 	}
-	go p.Encodings.Warm(encodings(f)...)
+	g.gate.starting(true)
+	go func() {
+		p.Encodings.Warm(encodings(f)...)
+		g.gate.starting(false)
+		p.Log.Info("ready")
+	}()
 	api, err := listen(ctx, f.Server.Listen, "server.listen")
 	if err != nil {
 		return err
@@ -167,7 +172,7 @@ func run(ctx context.Context, f *config.File, p Parts, started func(api, admin s
 // encodings returns the vocabularies that the configured models need.
 func encodings(f *config.File) []string {
 	if f.PassThrough != "" {
-		return []string{tokens.O200K}
+		return []string{tokens.O200K, tokens.CL100K}
 	}
 	b := &builder{file: f}
 	var names []string
