@@ -61,10 +61,10 @@ const (
 func Build(f *config.File, p Parts) (*Gateway, error) {
 	p.Log = cmp.Or(p.Log, slog.New(slog.DiscardHandler))
 	p.Encodings = cmp.Or(p.Encodings, new(tokens.Encodings))
-	if p.Transport == nil {
-		p.Transport = upstream.NewTransport(upstream.Connection{Connect: f.Resilience.Timeout.Connect, PerHost: perHost})
-	}
 	b := &builder{file: f, parts: p, created: time.Now().Unix()}
+	if err := b.connect(); err != nil {
+		return nil, err
+	}
 	up, err := b.upstream()
 	if err != nil {
 		return nil, err
@@ -87,6 +87,7 @@ type builder struct {
 	parts   Parts
 	created int64
 
+	transports  map[string]http.RoundTripper   // of the backends that have their own
 	credentials map[string]upstream.Credential // by backend
 }
 
@@ -115,7 +116,10 @@ func (b *builder) upstream() (upstream.Config, error) {
 			Window: r.Breaker.Window, Consecutive: r.Breaker.ConsecutiveFailures, MinRequests: r.Breaker.MinRequests,
 			Ratio: r.Breaker.FailureRatio, Open: r.Breaker.OpenFor, Watchdog: min(r.Timeout.FirstByte, 20*time.Second),
 		},
-		Timeouts:  upstream.Timeouts{FirstByte: r.Timeout.FirstByte, Idle: r.Timeout.StreamIdle, Total: r.Timeout.Total, Commit: keepAlive},
+		Timeouts: upstream.Timeouts{
+			FirstByte: r.Timeout.FirstByte, FirstContent: r.Timeout.FirstContent, Idle: r.Timeout.StreamIdle,
+			Floor: r.Timeout.MinTokensPerSecond, Total: r.Timeout.Total, Commit: keepAlive,
+		},
 		Transport: b.parts.Transport, Log: b.parts.Log,
 		Queue: upstream.Queue{MaxWait: r.Queue.MaxWait, MaxLength: r.Queue.MaxLength}, Twin: r.Twin,
 		Jitter: b.parts.Jitter, Steady: r.Retry.Backoff.Jitter == "none",
@@ -154,6 +158,19 @@ func temperature(fixed *bool, t tokens.Model) upstream.Temperature {
 	}
 }
 
+// bearing returns a credential as a server of kind openai takes it: a key as a
+// bearer, which a token is already, or nothing where there is none.
+func bearing(a config.Auth, c upstream.Credential) upstream.Credential {
+	switch form := a.Kind(); {
+	case form == "entra", form == "pass_through":
+		return c
+	case form == "api_key" && a.APIKey == "":
+		return upstream.AsBearer(nil)
+	default:
+		return upstream.AsBearer(c)
+	}
+}
+
 func (b *builder) deployment(d config.Deployment) (upstream.Deployment, error) {
 	backend := b.file.Backends[d.Backend]
 	endpoint, err := url.Parse(backend.Endpoint)
@@ -166,10 +183,14 @@ func (b *builder) deployment(d config.Deployment) (upstream.Deployment, error) {
 	}
 	out := upstream.Deployment{
 		Backend: d.Backend, Name: d.Deployment, Endpoint: endpoint, APIVersion: backend.APIVersion,
+		Region: backend.Region, Transport: b.transports[d.Backend], Spills: d.NativeSpillover,
 		Credential: credential,
 		Priority:   d.Priority, Weight: d.Weight, MaxInFlight: d.MaxInFlight,
 		ContextWindow: int64(d.ContextWindow), MaxOutput: int64(d.MaxOutputTokens),
 		Quota: policy.Quota{Tokens: int64(d.TPM), Requests: int64(d.RPM), Slice: d.RPMWindow},
+	}
+	if backend.Kind == "openai" {
+		out.Kind, out.Credential = upstream.OpenAI, bearing(backend.Auth, credential)
 	}
 	if d.FixedTemperature != nil {
 		out.Temperature = temperature(d.FixedTemperature, tokens.Model{})
@@ -299,7 +320,7 @@ func (b *builder) team(name string, t config.Team, names proxy.Names) proxy.Team
 			TeamInput: int64(p.MaxInputTokens), TeamOutput: int64(p.MaxOutputTokens), DefaultOutput: int64(p.DefaultOutputTokens),
 			RejectOutput: p.OnOutputOverflow == "reject", MaxTurns: p.MaxTurns, Trim: p.OnContextOverflow == "trim_oldest",
 		},
-		Shadow: p.Mode == "shadow", Limits: limits(t.Limits), Keys: map[string]quota.Limits{},
+		Regions: t.Regions, Shadow: p.Mode == "shadow", Limits: limits(t.Limits), Keys: map[string]quota.Limits{},
 		Weight: t.Weight, Priorities: map[string]int{},
 	}
 	for _, m := range t.Models {

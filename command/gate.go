@@ -126,15 +126,17 @@ func (g *Gateway) admin(metrics http.Handler) http.Handler {
 // verbose answers whether new requests are taken, and with what they meet.
 func (g *Gateway) verbose(c echo.Context) error {
 	type deployment struct {
-		Deployment string  `json:"deployment"`
-		Breaker    string  `json:"breaker"`
-		Rest       float64 `json:"rest_ms"`
-		InFlight   int     `json:"in_flight"`
+		Deployment string   `json:"deployment"`
+		Breaker    string   `json:"breaker"`
+		Rest       float64  `json:"rest_ms"`
+		InFlight   int      `json:"in_flight"`
+		Model      string   `json:"model,omitempty"`
+		Learned    []string `json:"learned,omitempty"`
 	}
 	state := g.gate.state()
 	deployments := []deployment{}
 	for _, s := range g.Pool.States() {
-		deployments = append(deployments, deployment{s.Deployment, s.Breaker, float64(s.Rest.Microseconds()) / 1000, s.InFlight})
+		deployments = append(deployments, deployment{s.Deployment, s.Breaker, float64(s.Rest.Microseconds()) / 1000, s.InFlight, s.Model, s.Learned})
 	}
 	return c.JSONPretty(readiness(state), map[string]any{
 		"state": state, "limits": "local only: each replica counts alone",

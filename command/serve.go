@@ -140,6 +140,7 @@ func run(ctx context.Context, f *config.File, p Parts, started func(api, admin s
 		g.gate.starting(false)
 		p.Log.Info("ready")
 	}()
+	go g.Pool.Warm(ctx)
 	api, err := listen(ctx, f.Server.Listen, "server.listen")
 	if err != nil {
 		return err

@@ -43,6 +43,9 @@ const (
 )
 
 func (h *held) answer(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead { // a connection that is made ahead of time
+		return
+	}
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.Header().Set("Content-Type", "text/event-stream")
 	_, _ = io.WriteString(w, opening)

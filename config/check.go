@@ -16,6 +16,9 @@ func (r *reader) check(f *File) {
 	for name, b := range sorted(f.Backends) {
 		r.checkBackend("backends."+name, &b)
 		f.Backends[name] = b
+		if f.PassThrough == "" {
+			r.needAuth("backends."+name, b)
+		}
 	}
 	r.checkModels(f)
 	r.checkQuotas(f)
@@ -100,7 +103,7 @@ func (r *reader) checkResilience(c Resilience) {
 	for _, w := range []struct {
 		key  string
 		wait time.Duration
-	}{{"connect", t.Connect}, {"first_byte", t.FirstByte}, {"stream_idle", t.StreamIdle}} {
+	}{{"connect", t.Connect}, {"first_byte", t.FirstByte}, {"first_content", t.FirstContent}, {"stream_idle", t.StreamIdle}} {
 		if w.wait > t.Total {
 			r.fault(path+w.key, codeNever, w.key+" can never apply: total ends the request after "+t.Total.String(),
 				"make it shorter than total, or total longer")

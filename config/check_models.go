@@ -21,7 +21,7 @@ func (r *reader) checkModels(f *File) {
 		}
 		r.checkAliases(path, name, m.Aliases, owner)
 		r.checkTokens(path, m)
-		r.checkDeployments(path, m, backends)
+		r.checkDeployments(path, m, f, backends)
 	}
 }
 
@@ -57,25 +57,19 @@ func (r *reader) checkTokens(path string, m Model) {
 	}
 }
 
-func (r *reader) checkDeployments(path string, m Model, backends []string) {
+func (r *reader) checkDeployments(path string, m Model, f *File, backends []string) {
 	type id struct{ backend, deployment string }
 	seen := map[id]bool{}
 	weights, first := map[int]int{}, map[int]string{}
 	for i, d := range m.Deployments {
 		at := item(path+".deployments", i)
 		r.reference(at+".backend", d.Backend, "backend", backends)
-		if d.Deployment != "" && !isPlainName(d.Deployment) {
-			r.fault(at+".deployment", codeMalformed,
-				"a deployment's name is up to 64 letters, digits, dots, dashes and underscores, not "+r.said(at+".deployment", d.Deployment), "")
-		}
+		r.checkDeployment(at, d, f.Backends[d.Backend].Kind)
 		if key := (id{d.Backend, d.Deployment}); key.deployment != "" {
 			if seen[key] {
 				r.fault(at, codeTaken, "this deployment stands here twice", "raise the weight of the first instead")
 			}
 			seen[key] = true
-		}
-		if window := max(d.ContextWindow, 0); window > 0 && d.MaxOutputTokens > window {
-			r.fault(at+".max_output_tokens", codeNever, "max_output_tokens can never apply: the context window has "+strconv.Itoa(window), "")
 		}
 		if _, ok := first[d.Priority]; !ok {
 			first[d.Priority] = at
@@ -88,5 +82,25 @@ func (r *reader) checkDeployments(path string, m Model, backends []string) {
 				"every deployment of priority "+strconv.Itoa(priority)+" has weight 0, so none of them is ever asked",
 				"give one a weight of 1, or remove them")
 		}
+	}
+}
+
+// checkDeployment looks at one deployment. A name stands in a URL in Azure, and
+// in headers and metrics everywhere.
+func (r *reader) checkDeployment(at string, d Deployment, kind string) {
+	name := at + ".deployment"
+	switch {
+	case d.Deployment == "":
+	case kind == kindOpenAI && (!isToken(d.Deployment) || len(d.Deployment) > 128):
+		r.fault(name, codeMalformed, "the model's name at the server is up to 128 printable ASCII characters without spaces, not "+r.said(name, d.Deployment), "")
+	case kind != kindOpenAI && !isPlainName(d.Deployment):
+		r.fault(name, codeMalformed,
+			"a deployment's name is up to 64 letters, digits, dots, dashes and underscores, not "+r.said(name, d.Deployment), "")
+	}
+	if d.NativeSpillover && kind == kindOpenAI {
+		r.fault(at+".native_spillover", codeContradict, "native_spillover is Azure's, and the backend is of kind openai", "remove it")
+	}
+	if window := max(d.ContextWindow, 0); window > 0 && d.MaxOutputTokens > window {
+		r.fault(at+".max_output_tokens", codeNever, "max_output_tokens can never apply: the context window has "+strconv.Itoa(window), "")
 	}
 }

@@ -244,7 +244,7 @@ func TestDefaults(t *testing.T) {
 			Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", MaxBody: 20 << 20, ShutdownGrace: 30 * time.Second,
 		},
 		Backends: map[string]config.Backend{"azure": {
-			Endpoint: "https://a.openai.azure.com", APIVersion: "v1", Auth: config.Auth{APIKey: "0123456789abcdef"},
+			Kind: "azure", Endpoint: "https://a.openai.azure.com", APIVersion: "v1", Auth: config.Auth{APIKey: "0123456789abcdef"},
 		}},
 		Models: map[string]config.Model{"gpt-4o": {
 			BaseModel: "gpt-4o", Deployments: []config.Deployment{{Backend: "azure", Deployment: "gpt-4o", Weight: 1, RPMWindow: 10 * time.Second}},
@@ -409,7 +409,7 @@ func TestFromEnvironment(t *testing.T) {
 			if f == nil {
 				return
 			}
-			b := config.Backend{Endpoint: endpoint, APIVersion: "v1", Auth: config.Auth{APIKey: key}}
+			b := config.Backend{Kind: "azure", Endpoint: endpoint, APIVersion: "v1", Auth: config.Auth{APIKey: key}}
 			if diff := cmp.Diff(map[string]config.Backend{"azure": b}, f.Backends); diff != "" || f.PassThrough != "azure" {
 				t.Errorf("pass-through %q, backends (-want +got):\n%s", f.PassThrough, diff)
 			}

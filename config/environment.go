@@ -16,7 +16,7 @@ func FromEnvironment(o Options) (*File, []Problem) {
 	f.Version, f.PassThrough = 1, "azure"
 	f.Models, f.Policies = map[string]Model{}, map[string]Policy{}
 
-	var b Backend
+	b := Backend{Kind: "azure"}
 	b.Endpoint = r.variable("AZURE_OPENAI_ENDPOINT", "backends.azure.endpoint")
 	b.Auth.APIKey = Secret(r.variable("AZURE_OPENAI_API_KEY", "backends.azure.auth.api_key"))
 	b.APIVersion = r.variable("OPENAI_API_VERSION", "backends.azure.api_version")

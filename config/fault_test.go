@@ -207,6 +207,17 @@ func networkFaults() []fault {
 		{"no key of the backend", "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, §auth: {} } }\n" + goodModels, "E009", "backends.azure.auth", "no credential", "AZURE_OPENAI_API_KEY"},
 		{"a key with a space", "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, auth: { api_key: §\"${SPACED}\" } } }\n" + goodModels, "E008", "backends.azure.auth.api_key", "spaces", "line end"},
 		{"a literal secret", "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, auth: { api_key: §CANARY } } }\n" + goodModels, "W001", "backends.azure.auth.api_key", "written in the file", "environment"},
+		{"an unknown kind", "version: 1\nbackends: { azure: { kind: §opnai, endpoint: https://a.openai.azure.com, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E007", "backends.azure.kind", "azure or openai", "openai"},
+		{"a version of another kind", "version: 1\nbackends: { azure: { kind: openai, api_version: §v1, endpoint: https://a.example/v1, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E017", "backends.azure.api_version", "has no api_version", "kind: azure"},
+		{"no credential beyond this machine", "version: 1\nbackends: { §azure: { kind: openai, endpoint: https://a.example/v1 } }\n" + goodModels, "E009", "backends.azure.auth", "has no auth", "api_key"},
+		{"too far for any kind", "version: 1\nbackends: { azure: { kind: openai, endpoint: §https://a.example/v1/chat/completions, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E018", "backends.azure.endpoint", "too far", "base URL"},
+		{"a region that is no name", "version: 1\nbackends: { azure: { region: §\"East US\", endpoint: https://a.openai.azure.com, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E008", "backends.azure.region", "East US", ""},
+		{"a proxy that is none", "version: 1\nbackends: { azure: { proxy: §socks5://p:1, endpoint: https://a.openai.azure.com, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E008", "backends.azure.proxy", "http://", "HOST:PORT"},
+		{"a proxy with a credential", "version: 1\nbackends: { azure: { proxy: §http://u:CANARY@p:1, endpoint: https://a.openai.azure.com, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E008", "backends.azure.proxy", "credential", "HOST:PORT"},
+		{"a proxy that is a metadata service", "version: 1\nbackends: { azure: { proxy: §http://169.254.169.254, endpoint: https://a.openai.azure.com, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E018", "backends.azure.proxy", "metadata", "HOST:PORT"},
+		{"no file of certificates", "version: 1\nbackends: { azure: { ca_file: §/none, endpoint: https://a.openai.azure.com, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E001", "backends.azure.ca_file", "cannot be read", ""},
+		{"a file without certificates", "version: 1\nbackends: { azure: { ca_file: §/key, endpoint: https://a.openai.azure.com, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E008", "backends.azure.ca_file", "no certificate", "CERTIFICATE"},
+		{"a region that nobody is in", goodHead + "teams: { default: { regions: [§eu] } }\n", "E010", "teams.default.regions[0]", "no backend has a region", "region: NAME"},
 		{"a version that is none", "version: 1\nbackends: { azure: { api_version: §latest, endpoint: https://a.openai.azure.com, auth: { api_key: \"${KEY}\" } } }\n" + goodModels, "E008", "backends.azure.api_version", `not "latest"`, "2024-10-21"},
 	}
 }

@@ -14,8 +14,8 @@ type File struct {
 	// Server says where to listen and how requests arrive.
 	Server Server `yaml:"server"`
 
-	// Backends are the Azure OpenAI resources, by a name of your choice: an
-	// endpoint and a credential each.
+	// Backends are the Azure OpenAI resources and other servers, by a name of
+	// your choice: an endpoint and a credential each.
 	Backends map[string]Backend `yaml:"backends" required:"true" minItems:"1" names:"name"`
 
 	// Models are what clients put in "model", and the deployments that serve
@@ -75,18 +75,37 @@ type TLS struct {
 	KeyFile string `yaml:"key_file"`
 }
 
-// Backend is one Azure OpenAI resource.
+// Backend is one Azure OpenAI resource, or one server that is compatible with
+// OpenAI.
 type Backend struct {
-	// Endpoint of the resource, such as https://NAME.openai.azure.com. Plain
-	// http is for loopback addresses only.
+	// Kind is azure, or openai for OpenAI itself and any compatible server:
+	// vLLM, llama.cpp, Ollama.
+	Kind string `yaml:"kind" default:"azure" enum:"azure openai"`
+
+	// Endpoint of the resource, such as https://NAME.openai.azure.com. Of kind
+	// openai: the base URL, such as https://api.openai.com/v1; without a path
+	// /v1 is added. Plain http is for loopback addresses only.
 	Endpoint string `yaml:"endpoint" required:"true"`
 
 	// APIVersion is v1, or a dated one such as 2024-10-21 for the classic
-	// paths.
+	// paths. Kind openai has none.
 	APIVersion string `yaml:"api_version" default:"v1"`
 
-	// Auth is the credential.
-	Auth Auth `yaml:"auth" required:"true"`
+	// Region is a label of where the backend is, such as swedencentral or eu.
+	// Teams with regions use backends of those alone.
+	Region string `yaml:"region"`
+
+	// Proxy is the http:// or https:// URL of a proxy that requests go
+	// through. Empty: they go directly, whatever the environment says.
+	Proxy string `yaml:"proxy"`
+
+	// CAFile is the path of certificates in PEM that are believed in place of
+	// the system's. It is read at start.
+	CAFile string `yaml:"ca_file"`
+
+	// Auth is the credential. Servers of kind openai on a loopback address may
+	// do without.
+	Auth Auth `yaml:"auth"`
 }
 
 // Auth is the credential of a backend, in exactly one of its forms.
@@ -185,7 +204,8 @@ type Deployment struct {
 	// Backend is the name of the backend it is on.
 	Backend string `yaml:"backend" required:"true"`
 
-	// Deployment is its name in Azure.
+	// Deployment is its name in Azure, or the model's name at a server of kind
+	// openai.
 	Deployment string `yaml:"deployment" required:"true"`
 
 	// Priority orders the deployments: lower is tried first.
@@ -196,6 +216,11 @@ type Deployment struct {
 
 	// MaxInFlight bounds the requests open at once. 0: no bound.
 	MaxInFlight int `yaml:"max_in_flight" default:"0" min:"0" max:"1000000"`
+
+	// NativeSpillover says that Azure itself hands on what this provisioned
+	// deployment cannot serve, so that the request is not sent once more to
+	// the deployment that Azure tried.
+	NativeSpillover bool `yaml:"native_spillover" default:"false"`
 
 	// TPM is the deployment's quota of tokens a minute in Azure. 0: as its
 	// answers say. Leave it away for provisioned throughput.
@@ -264,6 +289,10 @@ type Team struct {
 
 	// Models that the team may use, by name or alias. Empty: all of them.
 	Models []string `yaml:"models"`
+
+	// Regions that the team's requests may be sent to, as backends name them.
+	// They never go elsewhere. Empty: anywhere.
+	Regions []string `yaml:"regions"`
 
 	// Policy names the policy its requests must satisfy.
 	Policy string `yaml:"policy" default:"default"`

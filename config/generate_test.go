@@ -185,7 +185,11 @@ func valueSchema(t reflect.Type, tag reflect.StructTag, docs map[string]string) 
 	case reflect.Int:
 		return orReference(map[string]any{"type": "integer", "minimum": number(tag, "min", ""), "maximum": number(tag, "max", "")})
 	case reflect.Float64:
-		return orReference(map[string]any{"type": "number", "exclusiveMinimum": number(tag, "above", ""), "maximum": number(tag, "max", "")})
+		bound, of := "exclusiveMinimum", "above"
+		if tag.Get(of) == "" {
+			bound, of = "minimum", "min"
+		}
+		return orReference(map[string]any{"type": "number", bound: number(tag, of, ""), "maximum": number(tag, "max", "")})
 	case reflect.Bool, reflect.Pointer:
 		return orReference(map[string]any{"type": "boolean"})
 	default:

@@ -40,6 +40,16 @@ type Timeout struct {
 	// FirstByte bounds the wait for the answer's first byte.
 	FirstByte time.Duration `yaml:"first_byte" default:"60s" min:"10ms" max:"1h"`
 
+	// FirstContent bounds the wait for the first content of a stream, whatever
+	// else comes before. 0: no bound.
+	FirstContent time.Duration `yaml:"first_content" default:"0s" min:"0s" max:"1h"`
+
+	// MinTokensPerSecond is how slow a stream may be: one that falls below it
+	// for half a minute behind its first content is ended like one that
+	// stands still. Tokens are taken as four bytes of text, or as one for
+	// each event where that is more. 0: any speed will do.
+	MinTokensPerSecond float64 `yaml:"min_tokens_per_second" default:"0" min:"0" max:"1000"`
+
 	// StreamIdle bounds the wait between two events of a stream.
 	StreamIdle time.Duration `yaml:"stream_idle" default:"60s" min:"10ms" max:"1h"`
 

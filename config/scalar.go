@@ -174,7 +174,7 @@ func (r *reader) bounds(v reflect.Value, s scalar, f field) {
 		low = outside(v, f.tag.Get("min"), func(a, b reflect.Value) bool { return a.Int() < b.Int() })
 		high = outside(v, f.tag.Get("max"), func(a, b reflect.Value) bool { return a.Int() > b.Int() })
 	case reflect.Float64:
-		low = outside(v, f.tag.Get("above"), func(a, b reflect.Value) bool { return a.Float() <= b.Float() })
+		low = tooSmall(v, f.tag)
 		high = outside(v, f.tag.Get("max"), func(a, b reflect.Value) bool { return a.Float() > b.Float() })
 	default:
 	}
@@ -211,6 +211,12 @@ func allowed(tag reflect.StructTag) string {
 		return "above " + above + " and at most " + tag.Get("max")
 	}
 	return "between " + tag.Get("min") + " and " + tag.Get("max")
+}
+
+// tooSmall compares a number with its lower bound, which it may reach or not.
+func tooSmall(v reflect.Value, tag reflect.StructTag) bool {
+	return outside(v, tag.Get("above"), func(a, b reflect.Value) bool { return a.Float() <= b.Float() }) ||
+		outside(v, tag.Get("min"), func(a, b reflect.Value) bool { return a.Float() < b.Float() })
 }
 
 // outside compares v with a bound written as its type is written. No bound holds

@@ -15,6 +15,7 @@ type Call struct {
 	Prompt  int64               // its length in tokens; 0 unknown
 	Output  int64               // the bound on each choice of its answer; 0 none
 	Within  time.Duration       // how long the client waits for a beginning; 0 it did not say
+	Regions []string            // the only ones that it may go to; empty: any
 	Bearer  string              // the token of the client's own, where it sent one that is no key
 	Share   Share               // on whose behalf, where there is not room for all
 }

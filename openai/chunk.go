@@ -98,6 +98,23 @@ func (e *Event) read() error {
 	return nil
 }
 
+// tokens returns how many tokens an event bears, roughly.
+func (e *Event) tokens() int64 {
+	if !e.Content {
+		return 0
+	}
+	size := 0
+	for _, c := range e.Root.Get("choices").Elements() {
+		for name, v := range c.Get("delta").pairs() {
+			if !name.Is("role") {
+				size += len(v.Raw())
+			}
+		}
+	}
+	const each = 4 // bytes
+	return max(1, int64(size/each))
+}
+
 // failure returns an event's error, the zero Value where it has none. One whose
 // name is error is one as a whole.
 func failure(name string, root Value) Value {

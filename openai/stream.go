@@ -39,6 +39,7 @@ type Stream struct {
 	data     []byte
 	begun    bool // a line has been read: no byte order mark can follow
 	finished bool // a choice has ended
+	produced int64
 	done     bool // [DONE] was read
 	failed   bool // an error event was read
 
@@ -74,10 +75,15 @@ func (s *Stream) read() (Event, error) {
 		s.done = s.done || e.Done
 		s.finished = s.finished || e.Finish
 		s.failed = s.failed || e.Err.Kind() != Missing
+		s.produced += e.tokens()
 		s.note(e.Root)
 		return e, nil
 	}
 }
+
+// Produced returns how many tokens the events read so far bear, roughly: one for
+// every four bytes of content, and no less than one for each event with content.
+func (s *Stream) Produced() int64 { return s.produced }
 
 // Ended reports whether nothing can follow that a client must see: [DONE] or an
 // error event has been read, and nothing is held back.

@@ -117,7 +117,7 @@ func (f fault) ours(status int) bool {
 	case 401, 403:
 		return true
 	case 404:
-		return strings.EqualFold(f.code, "DeploymentNotFound") || f.code == "model_not_found"
+		return strings.EqualFold(f.code, "DeploymentNotFound") || f.code == "model_not_found" || f.noModel()
 	case 400:
 		return strings.Contains(f.message, "could not find an existing deployment")
 	default:
@@ -125,11 +125,26 @@ func (f fault) ours(status int) bool {
 	}
 }
 
+// noModel reports whether a 404 is that of a server without the model, in the
+// wordings of those that are compatible with OpenAI and give no code.
+func (f fault) noModel() bool {
+	return strings.Contains(f.message, "model") &&
+		(strings.Contains(f.message, "does not exist") || strings.Contains(f.message, "not found"))
+}
+
+// aboutDeveloper reports whether a model does not know the role developer.
+func (f fault) aboutDeveloper() bool {
+	return strings.Contains(f.message, "'developer'") && (strings.HasSuffix(f.param, "role") || strings.Contains(f.message, "role"))
+}
+
 // unsupported returns the parameter that upstream does not take, "" where the
-// complaint is another. Of several that the message names it is the first: the
+// complaint is another; developer is the role of that name. Of several that the message names it is the first: the
 // next is the advice.
 func (f fault) unsupported() string {
 	const ours = "stream_options"
+	if f.aboutDeveloper() {
+		return "developer"
+	}
 	if strings.HasPrefix(f.param, ours) || f.param == "" && strings.Contains(f.message, ours) {
 		return ours
 	}

@@ -56,7 +56,7 @@ func Read(r Reply) Outcome {
 	if r.Status == 0 {
 		r.Status = f.status()
 	}
-	o := Outcome{Status: r.Status, RetryAfter: RetryAfter(r.Header, f.message, r.Now)}
+	o := Outcome{Status: r.Status, RetryAfter: r.wait(f)}
 	if r.Status >= 400 && r.Status < 500 {
 		o.Class, o.Reason, o.Param = f.refusal(r.Status)
 		o.Class = r.whose(o.Class)
@@ -82,6 +82,15 @@ func (r Reply) whose(c Class) Class {
 		return Refused
 	}
 	return c
+}
+
+// wait returns how long upstream asks to be left alone; 0 it does not say.
+func (r Reply) wait(f fault) time.Duration {
+	d := RetryAfter(r.Header, f.message, r.Now)
+	if r.Status == 429 && d == 0 {
+		return reset(r.Header)
+	}
+	return d
 }
 
 // refusal reads a 4xx.

@@ -33,6 +33,24 @@ func RetryAfter(header func(string) string, message string, now time.Time) time.
 	return inWords(strings.ToLower(message))
 }
 
+// reset returns when the allowance that is used up is there again, by the headers
+// of OpenAI: "6m0s", "120ms", or a number of seconds. 0 is that none is.
+func reset(header func(string) string) time.Duration {
+	var longer time.Duration
+	for _, kind := range []string{"Requests", "Tokens"} {
+		if strings.TrimSpace(header("X-Ratelimit-Remaining-"+kind)) != "0" {
+			continue
+		}
+		text := strings.TrimSpace(header("X-Ratelimit-Reset-" + kind))
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			d, _ = number(text, time.Second)
+		}
+		longer = max(longer, min(d, longest))
+	}
+	return longer
+}
+
 // inWords finds how long to wait in a message in small letters: "20 seconds", "20s"
 // or "6m30s".
 func inWords(message string) time.Duration {

@@ -19,7 +19,7 @@ import (
 // is returned holds the request as it is to be sent. In shadow mode it is sent as
 // it came, and what the policy would have refused or changed is noted.
 func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage.Record) (*decision, error) {
-	d := &decision{request: req, model: model, choices: req.Choices, usage: req.IncludeUsage, stream: req.Stream}
+	d := &decision{request: req, model: model, choices: req.Choices, regions: team.Regions, usage: req.IncludeUsage, stream: req.Stream}
 	d.share = team.share(rec.Key)
 	err := d.screen(team)
 	if err == nil || team.Shadow {

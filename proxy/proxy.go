@@ -79,6 +79,8 @@ type Team struct {
 	Owner  string          // whom to ask; "" nobody is named
 	Models map[string]bool // that it may use; nil: all
 
+	Regions []string // of the deployments that its requests may go to; empty: any
+
 	Screen policy.Screen
 	Window policy.Window // the team's part of it
 	Shadow bool          // decide and say so, but let pass
@@ -189,7 +191,8 @@ type decision struct {
 	fitted  policy.Fitted
 	model   Model
 	choices int64
-	usage   bool // the client asked for a usage chunk
+	regions []string // that it may be sent to; empty: any
+	usage   bool     // the client asked for a usage chunk
 	stream  bool
 	escaped int
 	window  policy.Window
@@ -209,6 +212,7 @@ func (d *decision) call(r *http.Request, m Model) *openai.Call {
 	call.Share = d.share
 	call.Retries = usage.From(r.Context()).Retry
 	call.Within = patience(r.Header)
+	call.Regions = d.regions
 	call.Bearer = bearer(r.Header)
 	return call
 }

@@ -61,6 +61,7 @@ func (a *AccessLog) Take(ctx context.Context, r *usage.Record) {
 	l.text("user_agent", r.UserAgent)
 	l.text("azure_request_id", r.AzureRequestID)
 	l.text("azure_region", r.AzureRegion)
+	l.text("spilled_to", r.Spilled)
 	a.log.LogAttrs(ctx, slog.LevelInfo, "request", l...)
 }
 

@@ -120,6 +120,8 @@ func (a *attempt) whole(resp *http.Response) (*openai.Answer, policy.Outcome) {
 		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "bad_answer"}
 	}
 	a.timer.Stop()
+	a.member.lessons.learn(facts.Model)
+	a.member.lessons.answered(false, time.Since(a.begun))
 	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body, Facts: facts}
 	answer.Close = func(error) { a.close() }
 	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
@@ -133,8 +135,14 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 		return nil, a.broken(err)
 	}
 	s := openai.NewStream(src)
+	a.body.produced = s.Produced
 	ready := s.Ahead()
-	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Stream: s, Close: a.end}
+	a.hurry(ready)
+	end := func(err error) {
+		a.member.lessons.learn(s.Model)
+		a.end(err)
+	}
+	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Stream: s, Close: end}
 	if a.late(ready) {
 		return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
 	}
@@ -195,30 +203,3 @@ func (a *attempt) end(err error) {
 		a.close()
 	}()
 }
-
-// watched is a body that is given up where nothing comes for too long.
-type watched struct {
-	*attempt
-	inner  io.ReadCloser
-	stream bool // else the attempt's own timer bounds the whole of it
-	begun  bool // some of it has come
-}
-
-// Read reads. What has begun to come is waited for as long as the pauses of a
-// stream may last; a reader that takes its time is not the deployment's pause.
-func (w *watched) Read(p []byte) (int, error) {
-	if !w.stream {
-		return w.inner.Read(p) //nolint:wrapcheck // a Reader's errors are its contract
-	}
-	if idle := w.cfg.Timeouts.Idle; w.begun && idle > 0 {
-		w.timer.Reset(idle)
-	}
-	n, err := w.inner.Read(p)
-	if w.begun = w.begun || n > 0; w.begun {
-		w.timer.Stop()
-	}
-	return n, err //nolint:wrapcheck // as above
-}
-
-// Close closes the body.
-func (w *watched) Close() error { return w.inner.Close() } //nolint:wrapcheck // as Read

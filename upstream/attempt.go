@@ -88,7 +88,7 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 		}
 		return nil, policy.Outcome{Class: policy.Misconfigured, Reason: "credential"}
 	}
-	resp, err := a.cfg.Transport.RoundTrip(req) //nolint:bodyclose // close closes it, as a.body
+	resp, err := a.transport(&a.member.Deployment).RoundTrip(req) //nolint:bodyclose // close closes it, as a.body
 	if err != nil {
 		return nil, a.broken(err)
 	}
@@ -96,6 +96,9 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 	a.body = &watched{attempt: a, inner: resp.Body}
 	a.rec.AzureRequestID = resp.Header.Get("Apim-Request-Id")
 	a.rec.AzureRegion = resp.Header.Get("X-Ms-Region")
+	if a.rec.Spilled = a.member.spilled(resp.Header); a.rec.Spilled != "" {
+		a.spare(a.member, a.rec.Spilled)
+	}
 	a.member.observe(resp.Header.Get, a.begun)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return a.refused(resp)

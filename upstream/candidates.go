@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"strings"
 	"time"
 
 	"weir/openai"
@@ -47,6 +48,8 @@ func (m *member) unable(call *openai.Call, cost int64) string {
 	switch {
 	case m.Weight < 1:
 		return "its weight is 0"
+	case !m.within(call):
+		return "it is not in a region that the team may use: " + strings.Join(call.Regions, ", ")
 	case !m.fits(call):
 		return "the request does not fit its window"
 	case rest > 0:

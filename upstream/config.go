@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -77,15 +76,19 @@ const (
 
 // Deployment is one deployment of a model.
 type Deployment struct {
-	Backend     string   // the name of the resource that it is on
-	Name        string   // its own, in Azure
-	Endpoint    *url.URL // of the resource
-	APIVersion  string   // dated, of the classic paths; "" or v1 for the v1 paths
+	Backend     string // the name of the resource that it is on
+	Name        string // its own, in Azure
+	Kind        Kind
+	Region      string            // where it is, as calls name it; "" unknown
+	Transport   http.RoundTripper // used as it is; nil: the Config's
+	Endpoint    *url.URL          // of the resource
+	APIVersion  string            // of Azure: dated, of the classic paths; "" or v1 for the v1 paths
 	Credential  Credential
 	Priority    int // lower is asked first
 	Weight      int // the share within one priority; below 1 it is never asked
 	MaxInFlight int // requests at once; 0 any
 	Temperature Temperature
+	Spills      bool         // Azure itself hands on what it cannot serve, to another deployment of the resource
 	Quota       policy.Quota // what it admits, where that is known
 
 	ContextWindow int64 // prompt and answer together, in tokens; 0 unknown
@@ -100,17 +103,6 @@ func (d *Deployment) fits(c *openai.Call) bool {
 
 // ID returns the name by which logs and headers know the deployment.
 func (d *Deployment) ID() string { return d.Backend + "/" + d.Name }
-
-// url returns where chat requests go.
-func (d *Deployment) url() string {
-	if d.classic() {
-		return d.Endpoint.JoinPath("openai", "deployments", url.PathEscape(d.Name), "chat", "completions").String() +
-			"?api-version=" + url.QueryEscape(d.APIVersion)
-	}
-	return d.Endpoint.JoinPath("openai", "v1", "chat", "completions").String()
-}
-
-func (d *Deployment) classic() bool { return d.APIVersion != "" && d.APIVersion != "v1" }
 
 // Credential puts what a deployment asks for into a request's header.
 type Credential interface {
@@ -146,33 +138,10 @@ const secret = "[secret]"
 
 // Timeouts bound the parts of an attempt. Zero is no bound.
 type Timeouts struct {
-	FirstByte time.Duration // of a stream: until anything of it arrives
-	Idle      time.Duration // of a stream: between two arrivals
-	Total     time.Duration // of a request, all attempts included, until its answer's end
-	Commit    time.Duration // of a stream: when to commit although no content has come
-}
-
-// Connection says how connections to deployments are made.
-type Connection struct {
-	Connect time.Duration // to connect, and as long again for TLS
-	PerHost int           // idle connections that are kept for each resource
-}
-
-// NewTransport returns a transport for deployments: it goes through no proxy,
-// asks for no compression, and keeps connections for later requests.
-func NewTransport(c Connection) *http.Transport {
-	return &http.Transport{
-		DialContext:            dialer(c.Connect),
-		TLSHandshakeTimeout:    c.Connect,
-		MaxIdleConnsPerHost:    c.PerHost,
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-	}
-}
-
-func dialer(timeout time.Duration) func(context.Context, string, string) (net.Conn, error) {
-	d := &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}
-	return d.DialContext
+	FirstByte    time.Duration // of a stream: until anything of it arrives
+	FirstContent time.Duration // of a stream: until its first content
+	Idle         time.Duration // of a stream: between two arrivals
+	Floor        float64       // of a stream: the fewest tokens a second behind its first content
+	Total        time.Duration // of a request, all attempts included, until its answer's end
+	Commit       time.Duration // of a stream: when to commit although no content has come
 }

@@ -20,6 +20,7 @@ type member struct {
 // every request.
 type health struct {
 	breaker *breaker
+	lessons lessons
 	fixed   learned  // it refuses a temperature
 	noUsage learned  // it refuses stream_options
 	swapped learned  // it wants the other field for the output bound

@@ -128,6 +128,8 @@ type State struct {
 	Breaker    string // closed, open, half_open
 	Rest       time.Duration
 	InFlight   int
+	Model      string   // that its answers name; "" none has come
+	Learned    []string // what its refusals have taught of it, for an hour
 }
 
 // States returns what each deployment is doing, by their names.
@@ -143,8 +145,9 @@ func (p *Pool) States() []State {
 			}
 			told[m.health] = true
 			rest, _ := m.resting()
+			model, facts := m.learnedOf()
 			m.mu.Lock()
-			states = append(states, State{Deployment: m.ID(), Breaker: m.breaker.state(), Rest: rest, InFlight: m.inFlight})
+			states = append(states, State{Deployment: m.ID(), Breaker: m.breaker.state(), Rest: rest, InFlight: m.inFlight, Model: model, Learned: facts})
 			m.mu.Unlock()
 		}
 	}

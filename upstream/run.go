@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"weir/openai"
@@ -87,7 +88,7 @@ func (r *run) progress(m *member, o policy.Outcome) policy.Tried {
 		Client: r.call.Retries,
 	}
 	for _, n := range r.tried {
-		t.Total += n
+		t.Total += n % never
 	}
 	t.Fresh = o.Class == policy.Misconfigured && o.Status == http.StatusUnauthorized && r.renew(m)
 	switch o.Param {
@@ -140,6 +141,7 @@ func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act poli
 	if act.Mend {
 		r.mend(m, o.Param)
 	}
+	m.teaches(o)
 }
 
 // mend takes back the change of ours that the deployment refused.
@@ -163,26 +165,34 @@ func (r *run) next(ctx context.Context, m *member, act policy.Action) (*member, 
 	if act.Cool {
 		r.cool(m)
 	}
-	if !r.worthwhile() {
-		return nil, nil
-	}
-	if act.Here && act.Stay {
+	if act.Here && act.Stay && r.worthwhile(m) {
 		if report, ok := m.take(r.cost); ok {
 			return m, report
 		}
 	}
 	if act.Other {
-		for tries := range 2 { // one that has not been asked yet is better
-			o, report := r.group.pick(r.cost, func(o *member) bool { return o == m || r.tried[o] > tries || !o.fits(r.call) })
-			if o != nil {
-				return o, report
-			}
+		if o, report := r.elsewhere(m); o != nil {
+			return o, report
 		}
 	}
-	if !act.Here {
+	if !act.Here || !r.worthwhile(m) {
 		return nil, nil
 	}
 	return r.again(ctx, m, act)
+}
+
+// elsewhere begins an attempt at another deployment than m; nil is that none may
+// be asked.
+func (r *run) elsewhere(m *member) (*member, func(verdict)) {
+	for tries := range 2 { // one that has not been asked yet is better
+		o, report := r.group.pick(r.cost, func(o *member) bool {
+			return o == m || r.tried[o] > tries || !o.fits(r.call) || !r.worthwhile(o)
+		})
+		if o != nil {
+			return o, report
+		}
+	}
+	return nil, nil
 }
 
 // least is the time below which no further attempt is begun.
@@ -198,8 +208,11 @@ func (r *run) other(m *member) bool {
 	return false
 }
 
-// worthwhile reports whether another attempt could still end in time.
-func (r *run) worthwhile() bool { return time.Until(r.ends) >= least }
+// worthwhile reports whether another attempt at m could still end in time: whether
+// there is time for what half of its answers take to begin.
+func (r *run) worthwhile(m *member) bool {
+	return time.Until(r.ends) >= max(least, m.lessons.usual(r.call.Request.Stream))
+}
 
 // again waits and begins another attempt at the same deployment.
 func (r *run) again(ctx context.Context, m *member, act policy.Action) (*member, func(verdict)) {
@@ -217,7 +230,7 @@ func (r *run) again(ctx context.Context, m *member, act policy.Action) (*member,
 		r.last, r.lastErr = nil, shown(policy.Outcome{Class: policy.Gone})
 		return nil, nil
 	}
-	if report, ok := m.take(r.cost); ok && r.worthwhile() {
+	if report, ok := m.take(r.cost); ok && r.worthwhile(m) {
 		return m, report
 	} else if ok {
 		m.leave()
@@ -289,6 +302,12 @@ func (r *run) none() error {
 		}
 	}
 	why, wait, throttled := r.group.condition(r.call, r.cost)
+	if why == "" && !r.reachable() {
+		return &openai.Error{
+			Status: http.StatusNotFound, Code: openai.CodeModelNotFound, Param: "model",
+			Message: fmt.Sprintf("The model %q is served in none of the regions that the team may use: %s.", r.group.name, strings.Join(r.call.Regions, ", ")),
+		}
+	}
 	if why == "" {
 		return openai.BadRequest(openai.CodeContextLength, "messages", fmt.Sprintf("No deployment of %q has room for the request.", r.group.name))
 	}
@@ -300,6 +319,11 @@ func (r *run) none() error {
 		e.Status, e.Code = http.StatusTooManyRequests, openai.CodeRateLimit
 	}
 	return e
+}
+
+// reachable reports whether any deployment is where the call may go.
+func (r *run) reachable() bool {
+	return slices.ContainsFunc(r.group.members, func(m *member) bool { return m.within(r.call) })
 }
 
 // shown returns the error that stands for an attempt without an answer that a

@@ -46,6 +46,7 @@ type Record struct {
 
 	Model        string // as configured; "" where the request named none that is
 	Deployment   string // that answered
+	Spilled      string // the one that Azure itself handed the request on to; "" none
 	Attempts     []Attempt
 	Stream       bool
 	FinishReason string

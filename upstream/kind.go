@@ -1,0 +1,83 @@
+package upstream
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"weir/openai"
+)
+
+// Kind is whose API a deployment speaks.
+type Kind uint8
+
+// The kinds.
+const (
+	Azure  Kind = iota // Azure OpenAI, the classic paths or the v1 paths
+	OpenAI             // OpenAI itself, or any server that is compatible with it
+)
+
+// url returns where chat requests go.
+func (d *Deployment) url() string {
+	switch {
+	case d.Kind == OpenAI && strings.Trim(d.Endpoint.Path, "/") == "":
+		return d.Endpoint.JoinPath("v1", "chat", "completions").String()
+	case d.Kind == OpenAI:
+		return d.Endpoint.JoinPath("chat", "completions").String()
+	case d.classic():
+		return d.Endpoint.JoinPath("openai", "deployments", url.PathEscape(d.Name), "chat", "completions").String() +
+			"?api-version=" + url.QueryEscape(d.APIVersion)
+	default:
+		return d.Endpoint.JoinPath("openai", "v1", "chat", "completions").String()
+	}
+}
+
+// classic reports whether the path names the deployment, so that the body need
+// not.
+func (d *Deployment) classic() bool {
+	return d.Kind == Azure && d.APIVersion != "" && d.APIVersion != "v1"
+}
+
+// AsBearer returns a credential whose key is sent as a bearer, where OpenAI and its
+// like look for it. A nil credential sends nothing.
+func AsBearer(c Credential) Credential { return bearer{c} }
+
+type bearer struct{ inner Credential }
+
+// Authorize sets the Authorization header.
+func (b bearer) Authorize(ctx context.Context, h http.Header) error {
+	if b.inner == nil {
+		return nil
+	}
+	if err := b.inner.Authorize(ctx, h); err != nil {
+		return err //nolint:wrapcheck // it is our own
+	}
+	if key := h["Api-Key"]; len(key) > 0 {
+		h["Authorization"] = []string{"Bearer " + key[0]}
+		delete(h, "Api-Key")
+	}
+	return nil
+}
+
+// Renew reports whether there is another key than the one that was refused.
+func (b bearer) Renew(refused http.Header) bool {
+	inner, ok := b.inner.(interface {
+		Renew(refused http.Header) bool
+	})
+	if !ok {
+		return false
+	}
+	key := strings.TrimPrefix(refused.Get("Authorization"), "Bearer ")
+	return inner.Renew(http.Header{"Api-Key": {key}})
+}
+
+// fits reports whether a call may go to the deployment at all: whether it is in
+// one of its regions, and the call fits it.
+func (m *member) fits(c *openai.Call) bool { return m.within(c) && m.Deployment.fits(c) }
+
+// within reports whether the deployment is where a call may go.
+func (d *Deployment) within(c *openai.Call) bool {
+	return len(c.Regions) == 0 || slices.Contains(c.Regions, d.Region)
+}

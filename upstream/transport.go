@@ -1,0 +1,100 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Connection says how connections to deployments are made.
+type Connection struct {
+	Connect time.Duration  // to connect, and as long again for TLS
+	PerHost int            // idle connections that are kept for each resource
+	Proxy   *url.URL       // nil: connections are direct, whatever the environment says
+	Roots   *x509.CertPool // whose certificates are believed; nil: the system's
+}
+
+// NewTransport returns a transport for deployments. It goes through no proxy but
+// the given one, believes no certificate that it cannot verify, speaks HTTP/2
+// where it is offered, asks for no compression, and keeps connections for later
+// requests.
+func NewTransport(c Connection) *http.Transport {
+	dialer := &net.Dialer{Timeout: c.Connect, KeepAlive: 30 * time.Second}
+	t := &http.Transport{
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots},
+		TLSHandshakeTimeout:    c.Connect,
+		MaxIdleConnsPerHost:    c.PerHost,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+	}
+	if c.Proxy != nil {
+		t.Proxy = http.ProxyURL(c.Proxy)
+	}
+	return t
+}
+
+// warming is how long making a connection ahead of time may take.
+const warming = 10 * time.Second
+
+// Warm makes a connection to every resource, so that the first request need not.
+// It asks each for the head of its root, without a credential, which no resource
+// counts or bills; what it answers does not matter. It returns when all have
+// answered or failed.
+func (p *Pool) Warm(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, warming)
+	defer cancel()
+	type place struct {
+		via  http.RoundTripper
+		root string
+	}
+	met := map[place]bool{}
+	var all sync.WaitGroup
+	for _, d := range p.all() {
+		at := place{p.transport(&d), (&url.URL{Scheme: d.Endpoint.Scheme, Host: d.Endpoint.Host, Path: "/"}).String()}
+		if met[at] {
+			continue
+		}
+		met[at] = true
+		all.Go(func() {
+			req, err := http.NewRequestWithContext(ctx, http.MethodHead, at.root, nil)
+			if err != nil {
+				return
+			}
+			resp, err := at.via.RoundTrip(req)
+			if err != nil {
+				p.cfg.Log.Warn("resource cannot be reached", "backend", d.Backend, "error", err.Error())
+				return
+			}
+			_ = resp.Body.Close() // there is none
+		})
+	}
+	all.Wait()
+}
+
+// all returns every deployment that is configured.
+func (p *Pool) all() []Deployment {
+	var out []Deployment
+	for _, m := range p.cfg.Models {
+		out = append(out, m.Deployments...)
+	}
+	if p.cfg.Any != nil {
+		out = append(out, *p.cfg.Any)
+	}
+	return out
+}
+
+// transport returns what requests to the deployment go through.
+func (p *Pool) transport(d *Deployment) http.RoundTripper {
+	if d.Transport != nil {
+		return d.Transport
+	}
+	return p.cfg.Transport
+}
