@@ -46,15 +46,15 @@ func TestWaitIsTold(t *testing.T) {
 func TestQuotaIsKept(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, twin, want string }{
-		{"with the twin", "true", "gpt-4o-east gpt-4o-west"},
-		{"without", "false", "gpt-4o-east gpt-4o-east"},
+		{"with the twin", "true", "gpt-4o-east, gpt-4o-west"},
+		{"without", "false", "gpt-4o-east, gpt-4o-east"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, plain, func(w *world) {
 				w.chat(say("hello"))
 				w.chat(say("hello"))
-				if got := strings.Join(w.calls(), " "); got != tt.want {
+				if got := strings.Join(w.calls(), ", "); got != tt.want {
 					t.Errorf("asked %s, want %s", got, tt.want)
 				}
 			}, "deployment: gpt-4o-east, priority: 0", "deployment: gpt-4o-east, priority: 0, rpm: 6",

@@ -70,12 +70,7 @@ func (r *run) misfit(m *member) bool { return !m.fits(r.call) }
 func (r *run) join() (w *waiter, patience time.Duration) {
 	g := r.group
 	patience = min(r.cfg.Queue.MaxWait, time.Until(r.ends)-least)
-	soonest, useful := time.Duration(-1), false
-	for _, m := range g.members {
-		if wait, ok := m.opens(r.cost); ok && m.fits(r.call) && (!useful || wait < soonest) {
-			soonest, useful = wait, true
-		}
-	}
+	soonest, useful := r.soonest()
 	w = &waiter{call: r.call, cost: r.cost, placed: make(chan place, 1)}
 	if useful && soonest >= policy.Never {
 		if m, report := g.begin(0, r.misfit); m != nil {
@@ -89,6 +84,17 @@ func (r *run) join() (w *waiter, patience time.Duration) {
 	}
 	g.dispatch()
 	return w, patience
+}
+
+// soonest returns how long it is at least until a deployment has room for the
+// call; useful is false where waiting is no use.
+func (r *run) soonest() (wait time.Duration, useful bool) {
+	for _, m := range r.group.members {
+		if opens, ok := m.opens(r.cost); ok && m.fits(r.call) && (!useful || opens < wait) {
+			wait, useful = opens, true
+		}
+	}
+	return wait, useful
 }
 
 // admit puts a waiter into the line, in place of another where it is full. The

@@ -176,7 +176,8 @@ func TestWaitingIsBounded(t *testing.T) {
 			{Status: 200, Took: 2 * time.Second},
 			{Status: 200, Took: 3 * time.Second},
 			{Status: 503, Took: 2500 * time.Millisecond}, // longer than may be waited
-			{Status: 503}, {Status: 503}, // there were three
+			{Status: 503}, // there were three
+			{Status: 503},
 		} {
 			if got[i].Status != want.Status || got[i].Took != want.Took {
 				t.Errorf("request %d: %d after %v, want %d after %v", i, got[i].Status, got[i].Took, want.Status, want.Took)
@@ -194,7 +195,10 @@ func TestFullQueueTakesFromTheLongest(t *testing.T) {
 	}
 	bubble(t, full, func(w *world) {
 		shares := []openai.Share{
-			{ID: "a", Priority: 1}, {ID: "a", Priority: 1}, {ID: "a", Priority: 1}, {ID: "a", Priority: 1},
+			{ID: "a", Priority: 1},
+			{ID: "a", Priority: 1},
+			{ID: "a", Priority: 1},
+			{ID: "a", Priority: 1},
 			{ID: "b", Priority: 1}, // takes the place of the fourth
 			{ID: "c", Priority: 2}, // does not take the place of a better one
 			{ID: "c", Priority: 0}, // takes the third's

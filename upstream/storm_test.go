@@ -37,12 +37,11 @@ func TestStorm(t *testing.T) {
 				w.west.Script(sick...)
 				begin := time.Now()
 				var all sync.WaitGroup
-				upstreamCalls := 0
 				healed := false
 				for time.Since(begin) < whole {
 					if !healed && time.Since(begin) >= ill {
 						healed = true
-						upstreamCalls = len(w.east.Requests()) + len(w.west.Requests())
+						upstreamCalls := len(w.east.Requests()) + len(w.west.Requests())
 						s.Lock()
 						t.Logf("%d calls, %d upstream: %.3f a call", s.calls, upstreamCalls, float64(upstreamCalls)/float64(s.calls))
 						if float64(upstreamCalls) > 1.25*float64(s.calls) {

@@ -21,7 +21,7 @@ const (
 	twinTPM  = 600_000
 	twinRPM  = 1200
 	twinLoad = 0.95
-	twinTime = 10 * time.Minute
+	twinTime = 4 * time.Minute
 )
 
 // loaded is what a load came to.
@@ -123,7 +123,7 @@ func TestTwinSpills(t *testing.T) {
 		why := w.pool.Candidates(w.ask(""))[0].Reason
 		time.Sleep(11 * time.Second)
 		seen = append(seen, w.do(w.ask("")).Trace)
-		if got := strings.Join(seen, " "); got != "east east west east" || !strings.HasPrefix(why, "its quota is used up for ") {
+		if got := strings.Join(seen, " then "); got != "east then east then west then east" || !strings.HasPrefix(why, "its quota is used up for ") {
 			t.Errorf("asked %s; %q", got, why)
 		}
 	})
