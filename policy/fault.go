@@ -142,10 +142,10 @@ func (f fault) aboutDeveloper() bool {
 // next is the advice.
 func (f fault) unsupported() string {
 	const ours = "stream_options"
-	if f.aboutDeveloper() {
+	switch {
+	case f.aboutDeveloper():
 		return "developer"
-	}
-	if strings.HasPrefix(f.param, ours) || f.param == "" && strings.Contains(f.message, ours) {
+	case strings.HasPrefix(f.param, ours) || f.param == "" && strings.Contains(f.message, ours):
 		return ours
 	}
 	if f.code != "unsupported_parameter" && f.code != "unsupported_value" &&
@@ -155,6 +155,12 @@ func (f fault) unsupported() string {
 	if f.param != "" {
 		return f.param
 	}
+	return f.named()
+}
+
+// named returns the first parameter of those that the gateway sets which the
+// message names; "" none.
+func (f fault) named() string {
 	first, at := "", len(f.message)
 	for _, name := range []string{"temperature", "max_completion_tokens", "max_tokens"} {
 		if i := strings.Index(f.message, name); i >= 0 && i < at {
