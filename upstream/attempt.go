@@ -121,7 +121,7 @@ func (a *attempt) request() (*http.Request, error) {
 		WroteHeaders: func() { a.sent.Store(true) },
 	})
 	body := a.call.Request.Body(a.edits()...)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.member.url(), &outgoing{left: body})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.member.URL(), &outgoing{left: body})
 	if err != nil {
 		return nil, fmt.Errorf("upstream: making the request: %w", err)
 	}

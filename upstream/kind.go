@@ -19,8 +19,8 @@ const (
 	OpenAI             // OpenAI itself, or any server that is compatible with it
 )
 
-// url returns where chat requests go.
-func (d *Deployment) url() string {
+// URL returns where chat requests go.
+func (d *Deployment) URL() string {
 	switch {
 	case d.Kind == OpenAI && strings.Trim(d.Endpoint.Path, "/") == "":
 		return d.Endpoint.JoinPath("v1", "chat", "completions").String()

@@ -1,4 +1,0 @@
-package upstream
-
-// URL returns where chat requests to the deployment go.
-func (d *Deployment) URL() string { return d.url() }
