@@ -31,7 +31,7 @@ func TestArticleConversationLoop(t *testing.T) {
 	g := start(t, setting{})
 	converse(t, g, "article_loop.py", 1)
 
-	requests := g.azure.Requests()
+	requests := g.chats()
 	if len(requests) != turns {
 		t.Fatalf("Azure was asked %d times, not %d", len(requests), turns)
 	}
@@ -47,7 +47,7 @@ func TestArticleManagedConversation(t *testing.T) {
 	g := start(t, setting{})
 	converse(t, g, "article_managed.py", 40)
 
-	requests := g.azure.Requests()
+	requests := g.chats()
 	if len(requests) != turns {
 		t.Fatalf("Azure was asked %d times, not %d", len(requests), turns)
 	}

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -227,4 +229,10 @@ func (g *gateway) environ(t *testing.T) []string {
 		"AZURE_OPENAI_API_VERSION=2024-10-21",
 		"LIMITED_KEY_PREFIX=" + limitedPrefix,
 	}
+}
+
+// chats returns the chat requests that reached the resource. What the gateway
+// itself sends, to have a connection ready, is none.
+func (g *gateway) chats() []azuresim.Request {
+	return slices.DeleteFunc(g.azure.Requests(), func(r azuresim.Request) bool { return r.Method != http.MethodPost })
 }
