@@ -90,13 +90,13 @@ func (g *gate) state() string {
 
 // livez answers while the process turns.
 func (g *gate) livez(c echo.Context) error {
-	return c.String(http.StatusOK, "ok\n") //nolint:wrapcheck // echo's own
+	return c.String(http.StatusOK, "ok\n")
 }
 
 // readyz answers whether new requests are taken without delay.
 func (g *gate) readyz(c echo.Context) error {
 	state := g.state()
-	return c.String(readiness(state), state+"\n") //nolint:wrapcheck // echo's own
+	return c.String(readiness(state), state+"\n")
 }
 
 func readiness(state string) int {

@@ -82,7 +82,7 @@ func (g *Gateway) explain(c echo.Context, team Team, model Model, req *openai.Re
 	}
 	d, err := g.decide(team, model, req, rec)
 	if err != nil {
-		return g.answer(c, out.refused(err))
+		return g.json(c, rec, out.refused(err))
 	}
 	out.Window = explainedWindow{Context: d.window.Context, MaxInput: d.window.Input(), MaxOutput: d.window.Output()}
 	out.Changes = explainedChanges{Escaped: d.escaped, Trimmed: d.fitted.Trimmed, MaxTokens: d.fitted.Lowered}
@@ -94,15 +94,10 @@ func (g *Gateway) explain(c echo.Context, team Team, model Model, req *openai.Re
 		out.levels(limit.Snapshot)
 	}
 	if err != nil {
-		return g.answer(c, out.refused(err))
+		return g.json(c, rec, out.refused(err))
 	}
 	lease.Settle(quota.Cost{})
 	out.levels(lease.Snapshot())
-	return g.answer(c, out)
-}
-
-func (g *Gateway) answer(c echo.Context, out explanation) error {
-	rec := usage.From(c.Request().Context())
 	return g.json(c, rec, out)
 }
 

@@ -52,7 +52,7 @@ func (b bearer) Authorize(ctx context.Context, h http.Header) error {
 		return nil
 	}
 	if err := b.inner.Authorize(ctx, h); err != nil {
-		return err //nolint:wrapcheck // it is our own
+		return err
 	}
 	if key := h["Api-Key"]; len(key) > 0 {
 		h["Authorization"] = []string{"Bearer " + key[0]}

@@ -26,7 +26,7 @@ const stretch = 30 * time.Second
 // stream may last; a reader that takes its time is not the deployment's pause.
 func (w *watched) Read(p []byte) (int, error) {
 	if !w.stream {
-		return w.inner.Read(p) //nolint:wrapcheck // a Reader's errors are its contract
+		return w.inner.Read(p)
 	}
 	if bound := w.patience(); bound > 0 {
 		w.timer.Reset(bound)
@@ -41,7 +41,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	if w.begun {
 		w.timer.Stop()
 	}
-	return n, err //nolint:wrapcheck // as above
+	return n, err
 }
 
 // patience returns how long the next bytes may take; 0 is that nothing new bounds
@@ -76,7 +76,7 @@ func (w *watched) patience() time.Duration {
 }
 
 // Close closes the body.
-func (w *watched) Close() error { return w.inner.Close() } //nolint:wrapcheck // as Read
+func (w *watched) Close() error { return w.inner.Close() }
 
 // hurry ends a stream whose first content does not come in time. Ready is closed
 // when it is there, or when none will be.
