@@ -58,6 +58,10 @@ type Record struct {
 	Reasoning      int64 // part of Output
 	Counted        bool  // upstream reported no usage: Input and Output are our count
 
+	Reserved     int64 // tokens that were reserved of the allowance
+	ReservedCost USD   // that was reserved of the budget
+	Cost         USD   // what the tokens cost at the deployment that answered
+
 	Escaped  int      // special tokens made harmless
 	Trimmed  int      // messages dropped
 	Lowered  int64    // the output bound that was set; 0 none
