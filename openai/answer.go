@@ -49,7 +49,8 @@ type Answer struct {
 	NoRetry    bool          // everything that could be tried has been
 
 	// Close must be called once the answer has been relayed, with nil, or given
-	// up, with the reason. A *CutError is held against the deployment.
+	// up, with the reason. A *CutError is held against the deployment, and so is
+	// an error event that the stream ended in, unless the caller is to blame.
 	Close func(err error)
 }
 

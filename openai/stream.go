@@ -40,8 +40,8 @@ type Stream struct {
 	begun    bool // a line has been read: no byte order mark can follow
 	finished bool // a choice has ended
 	produced int64
-	done     bool // [DONE] was read
-	failed   bool // an error event was read
+	done     bool   // [DONE] was read
+	failure  []byte // the data of the error event that was read; nil none
 
 	ahead   <-chan struct{} // closed when Ahead has read; nil where it need not be waited for
 	held    []Event         // what Ahead has read
@@ -74,7 +74,9 @@ func (s *Stream) read() (Event, error) {
 		}
 		s.done = s.done || e.Done
 		s.finished = s.finished || e.Finish
-		s.failed = s.failed || e.Err.Kind() != Missing
+		if s.failure == nil && e.Err.Kind() != Missing {
+			s.failure = bytes.Clone(e.Data)
+		}
 		s.produced += e.tokens()
 		s.note(e.Root)
 		return e, nil
@@ -85,9 +87,13 @@ func (s *Stream) read() (Event, error) {
 // every four bytes of content, and no less than one for each event with content.
 func (s *Stream) Produced() int64 { return s.produced }
 
+// Failure returns the data of the error event that ended the stream, nil where
+// none has been read.
+func (s *Stream) Failure() []byte { return s.failure }
+
 // Ended reports whether nothing can follow that a client must see: [DONE] or an
 // error event has been read, and nothing is held back.
-func (s *Stream) Ended() bool { return len(s.held) == 0 && (s.done || s.failed) }
+func (s *Stream) Ended() bool { return len(s.held) == 0 && (s.done || s.failure != nil) }
 
 // Finished reports whether a choice has ended, and so whether a clean end of the
 // bytes would be the answer's own.
@@ -104,7 +110,7 @@ func (s *Stream) Buffered() bool {
 
 func (s *Stream) end() error {
 	switch {
-	case s.done, s.failed, s.finished && errors.Is(s.err, io.EOF):
+	case s.done, s.failure != nil, s.finished && errors.Is(s.err, io.EOF):
 		return io.EOF
 	case errors.Is(s.err, io.EOF):
 		return &CutError{Err: io.ErrUnexpectedEOF}

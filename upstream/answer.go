@@ -138,8 +138,14 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	a.body.produced = s.Produced
 	ready := s.Ahead()
 	a.hurry(ready)
+	header := resp.Header.Get
 	end := func(err error) {
 		a.member.lessons.learn(s.Model)
+		if event := s.Failure(); event != nil {
+			a.reported(header, event)
+		} else if err == nil {
+			a.member.breaker.praise()
+		}
 		a.end(err)
 	}
 	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Stream: s, Close: end}
@@ -182,6 +188,17 @@ func (a *attempt) late(ready <-chan struct{}) bool {
 	}
 }
 
+// reported holds the error event that a stream ended in, behind its commit point,
+// against the deployment, as far as it would have been before it.
+func (a *attempt) reported(header func(string) string, event []byte) {
+	out := policy.Read(policy.Reply{Header: header, Body: event, Now: time.Now(), Theirs: a.member.passes()})
+	act := a.cfg.Retry.After(policy.Tried{Total: 1, Here: 1}, out)
+	if act.Blame {
+		a.member.breaker.blame()
+	}
+	a.rest(a.member, out, act)
+}
+
 // end lets go of a stream that was relayed, or given up. One that broke is held
 // against the deployment, unless it is the caller or the gateway that broke it.
 func (a *attempt) end(err error) {
@@ -193,7 +210,6 @@ func (a *attempt) end(err error) {
 		a.close()
 		return
 	}
-	a.member.breaker.praise()
 	a.unlink()
 	a.timer.Stop()
 	late := time.AfterFunc(drainTime, func() { a.cancel(nil) })

@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -34,41 +37,69 @@ type EntraConfig struct {
 	Scope           string // of the token
 	Authority       string // where it comes from: https://login.microsoftonline.com, or another cloud's
 
-	Transport http.RoundTripper // to the authority and the metadata service; used as it is
+	Transport http.RoundTripper // to the authority; used as it is
+	Metadata  http.RoundTripper // to the metadata service, which no proxy reaches; nil: Transport
 	Log       *slog.Logger      // nil: nothing is logged
 }
 
 // NewEntra returns the credential that signs in as c says. Nobody is asked for a
 // token before the first request needs one.
 func NewEntra(c EntraConfig) *Entra {
-	s := &signer{cfg: c, client: &http.Client{
-		Transport: c.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	return &Entra{log: orDiscard(c.Log), sign: s.sign}
+	c.Metadata = cmp.Or(c.Metadata, c.Transport)
+	return &Entra{log: orDiscard(c.Log), sign: (&signer{c}).sign}
 }
 
 // signer gets tokens. It keeps none: each time its credential is a new one, so
 // that certificates and token files are read again and no cache stands between.
-type signer struct {
-	cfg    EntraConfig
-	client *http.Client
-}
+type signer struct{ cfg EntraConfig }
 
 // sign gets a token.
 func (s *signer) sign(ctx context.Context) (azcore.AccessToken, error) {
 	way, options := s.way(ctx), azpolicy.TokenRequestOptions{Scopes: []string{s.cfg.Scope}}
-	credential, err := s.open(way)
+	via := &errand{via: s.cfg.Transport}
 	if way == byManagedIdentity {
+		via.via = s.cfg.Metadata
 		options.Claims = "{}" // makes the library pass over a cache that the whole process shares
 	}
+	credential, err := s.open(way, via)
 	var token azcore.AccessToken
 	if err == nil {
 		token, err = credential.GetToken(ctx, options)
 	}
 	if err != nil { // its text holds the whole answer
-		return azcore.AccessToken{}, fmt.Errorf("upstream: signing in with Entra ID by %s: %s", way, why(ctx, err))
+		return azcore.AccessToken{}, fmt.Errorf("upstream: signing in with Entra ID by %s: %s", way, why(ctx, err, via.fault()))
 	}
 	return token, nil
+}
+
+// client returns a client that follows no redirects.
+func client(via http.RoundTripper) *http.Client {
+	return &http.Client{Transport: via, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// errand is what the questions for one token go through. It keeps why the last of
+// them had no answer, which the library does not hand on.
+type errand struct {
+	via http.RoundTripper
+
+	mu  sync.Mutex
+	err error
+}
+
+// RoundTrip sends a request.
+func (e *errand) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := e.via.RoundTrip(r)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.err = err
+	return resp, err
+}
+
+// fault returns why the last request had no answer; nil is that it had one.
+func (e *errand) fault() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
 }
 
 // way is how to sign in.
@@ -115,7 +146,7 @@ func (s *signer) managed(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	resp, err := s.client.Do(req)
+	resp, err := client(s.cfg.Metadata).Do(req)
 	if err != nil {
 		return false
 	}
@@ -124,12 +155,12 @@ func (s *signer) managed(ctx context.Context) bool {
 }
 
 // open returns the credential of a way to sign in.
-func (s *signer) open(w way) (azcore.TokenCredential, error) {
+func (s *signer) open(w way, via *errand) (azcore.TokenCredential, error) {
 	c := &s.cfg
 	options := azcore.ClientOptions{
 		Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: c.Authority},
 		Retry:     azpolicy.RetryOptions{MaxRetries: 2, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 5 * time.Second, TryTimeout: 10 * time.Second},
-		Transport: s.client,
+		Transport: client(via),
 	}
 	switch w { // no instance discovery: the authority is the configuration's
 	case bySecret:
@@ -171,16 +202,20 @@ func (s *signer) certificate(options azcore.ClientOptions) (azcore.TokenCredenti
 var errNoCertificate = errors.New("the file holds no certificate with its key, or they have a password")
 
 // why says what went wrong, in words that hold nothing of an answer but its
-// status and Entra's own number for the fault.
-func why(ctx context.Context, err error) string {
+// status and Entra's own number for the fault. Fault is of a request without an
+// answer.
+func why(ctx context.Context, err, fault error) string {
 	failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err)
 	if ok && failed.RawResponse != nil {
 		return strings.TrimSpace("the answer was " + strconv.Itoa(failed.RawResponse.StatusCode) + " " + faultNumber(err.Error()))
 	}
-	if e, ok := errors.AsType[*net.OpError](err); ok {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Error()
 	}
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
+	if e, ok := errors.AsType[*net.OpError](fault); ok {
+		return e.Error()
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](fault); ok {
 		return e.Error()
 	}
 	switch {

@@ -23,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,6 +234,84 @@ func (l *loopback) RoundTrip(r *http.Request) (*http.Response, error) {
 	return l.server.Client().Transport.RoundTrip(r)
 }
 
+// tally passes on what is sent through it and counts it.
+type tally struct {
+	via http.RoundTripper
+	n   atomic.Int32
+}
+
+func (c *tally) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.n.Add(1)
+	return c.via.RoundTrip(r)
+}
+
+// TestMetadataGoesDirectly holds that the authority is asked through what leads
+// there, and the metadata service, which no proxy reaches, through its own.
+func TestMetadataGoesDirectly(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		cfg    upstream.EntraConfig
+		direct bool
+	}{
+		{"a secret", upstream.EntraConfig{TenantID: "tenant", ClientID: "app", ClientSecret: func() string { return "s" }}, false},
+		{"a workload identity", upstream.EntraConfig{TenantID: "tenant", ClientID: "app", TokenFile: written(t, "token", "federated")}, false},
+		{"a managed identity", upstream.EntraConfig{ManagedIdentity: true}, true},
+		{"a managed identity that is looked for", upstream.EntraConfig{ManagedIdentity: true, CLI: true}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a := &authority{life: time.Hour}
+			led, direct := &tally{via: a}, &tally{via: a}
+			tt.cfg.Transport, tt.cfg.Metadata, tt.cfg.Scope, tt.cfg.Authority = led, direct, cloudScope, "https://login.example"
+			_ = given(t, upstream.NewEntra(tt.cfg))
+			if l, d := led.n.Load(), direct.n.Load(); (l > 0) == tt.direct || (d > 0) != tt.direct {
+				t.Errorf("%d requests to the authority, %d to the metadata service", l, d)
+			}
+		})
+	}
+}
+
+// TestTokenFaultsAreNamed says why an authority gave no answer.
+func TestTokenFaultsAreNamed(t *testing.T) {
+	t.Parallel()
+	quiet := func(h http.Handler) *httptest.Server {
+		s := httptest.NewUnstartedServer(h)
+		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+		return s
+	}
+	strict := quiet(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	strict.Start()
+	t.Cleanup(strict.Close)
+	foreign := quiet(&authority{life: time.Hour})
+	foreign.StartTLS()
+	t.Cleanup(foreign.Close)
+	proxy, err := url.Parse(strict.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		via  http.RoundTripper
+		want string
+	}{
+		{"nobody listens", nobody{}, "client secret: dial tcp: connection refused"},
+		{"a proxy that lets nobody through", upstream.NewTransport(upstream.Connection{Proxy: proxy}), "client secret: proxyconnect tcp: the proxy answered 403"},
+		{"a certificate of somebody", upstream.NewTransport(upstream.Connection{}), "certificate signed by unknown authority"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := upstream.NewEntra(upstream.EntraConfig{
+				TenantID: "tenant", ClientID: "app", ClientSecret: func() string { return "s" },
+				Scope: cloudScope, Authority: foreign.URL, Transport: tt.via,
+			})
+			if err := c.Authorize(t.Context(), http.Header{}); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Authorize: %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
 // signedIn returns a credential that asks a for its tokens.
 func signedIn(a *authority) *upstream.Entra {
 	return upstream.NewEntra(upstream.EntraConfig{
@@ -418,7 +497,7 @@ func TestAzIsNotAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := upstream.EntraConfig{ManagedIdentity: true, Scope: cloudScope, Authority: "https://login.example", Transport: nobody{}}
 		err := upstream.NewEntra(cfg).Authorize(t.Context(), http.Header{})
-		if err == nil || !strings.Contains(err.Error(), "by managed identity: no answer") {
+		if err == nil || !strings.Contains(err.Error(), "by managed identity: dial tcp: connection refused") {
 			t.Errorf("Authorize: %v", err)
 		}
 	})

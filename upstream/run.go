@@ -130,10 +130,7 @@ func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act poli
 	if after := m.breaker.state(); after != before {
 		r.cfg.Log.Warn("deployment", "deployment", m.ID(), "breaker", after, "was", before)
 	}
-	if act.Rest > 0 {
-		m.restFor(r.cfg.atLeast(act.Rest), o.Reason)
-		m.refused(o, act.Rest)
-	}
+	r.rest(m, o, act)
 	m.wake()
 	if act.Alarm {
 		r.cfg.Log.Error("deployment is misconfigured", "deployment", m.ID(), "status", o.Status)
@@ -142,6 +139,14 @@ func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act poli
 		r.mend(m, o.Param)
 	}
 	m.teaches(o)
+}
+
+// rest leaves the deployment alone for as long as the action says.
+func (r *run) rest(m *member, o policy.Outcome, act policy.Action) {
+	if act.Rest > 0 {
+		m.restFor(r.cfg.atLeast(act.Rest), o.Reason)
+		m.refused(o, act.Rest)
+	}
 }
 
 // mend takes back the change of ours that the deployment refused.

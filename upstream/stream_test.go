@@ -72,16 +72,58 @@ func TestCommitPoint(t *testing.T) {
 }
 
 // TestErrorBehindContent holds that an error event behind content is the
-// client's, and that nothing is sent again.
+// client's, that nothing is sent again, and that it counts against the deployment
+// as it would have before content: not where the caller or the model is to blame.
 func TestErrorBehindContent(t *testing.T) {
 	t.Parallel()
-	bubble(t, nil, func(w *world) {
-		w.east.Script(fault("error-late", 1)...)
-		if got := w.do(w.ask(streamed)); got.Status != 200 || got.Trace != "east" || got.Text == "" {
-			t.Errorf("came to %+v", got)
+	late := func(members string) azuresim.Step {
+		return azuresim.Step{OfContent: true, InjectAt: 1, CutEvents: 1, Inject: `data: {"error":{"message":"m",` + members + "}}\n\n"}
+	}
+	tests := []struct {
+		name string
+		step azuresim.Step
+		bad  int
+		rest time.Duration
+	}{
+		{"a fault", azuresim.Step{Fault: "error-late"}, 1, 0},
+		{"a fault and [DONE]", azuresim.Step{Fault: "error-done"}, 1, 0},
+		{"a fault of no kind", late(`"type":null,"code":null`), 1, 0},
+		{"overload", late(`"type":"overloaded_error"`), 1, 0},
+		{"408", late(`"code":"Timeout"`), 1, 0},
+		{"invalid Unicode", azuresim.Step{Fault: "unicode-late"}, 0, 0},
+		{"the content filter", late(`"code":"content_filter","status":400`), 0, 0},
+		{"the caller's fault", late(`"type":"invalid_request_error"`), 0, 0},
+		{"a limit", late(`"type":"rate_limit_error","code":"429"`), 0, 1050 * time.Millisecond},
+		{"unpaid", late(`"code":"insufficient_quota"`), 0, 315 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, nil, func(w *world) {
+				w.east.Script(tt.step)
+				if got := w.do(w.ask(streamed)); got.Status != 200 || got.Trace != "east" || got.Text == "" {
+					t.Errorf("came to %+v", got)
+				}
+				if n := w.requests(); n != [2]int{1, 0} {
+					t.Errorf("they were asked %v", n)
+				}
+				if good, bad := w.pool.Counted("east/gpt-4o"); good != 0 || bad != tt.bad {
+					t.Errorf("%d good and %d bad calls are counted, want %d bad", good, bad, tt.bad)
+				}
+				if s := w.state(); s.Rest != tt.rest {
+					t.Errorf("east rests %v, want %v", s.Rest, tt.rest)
+				}
+			})
+		})
+	}
+	bubble(t, single, func(w *world) {
+		w.east.Script(fault("error-late", 10)...)
+		n := 0
+		for ; w.state().Breaker == "closed" && n < 10; n++ {
+			w.do(w.ask(streamed))
 		}
-		if n := w.requests(); n != [2]int{1, 0} {
-			t.Errorf("they were asked %v", n)
+		if n != 5 {
+			t.Errorf("the breaker opens after %d streams in a row that end in an error, want 5", n)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,9 +37,18 @@ func NewTransport(c Connection) *http.Transport {
 		ForceAttemptHTTP2:      true,
 	}
 	if c.Proxy != nil {
-		t.Proxy = http.ProxyURL(c.Proxy)
+		t.Proxy, t.OnProxyConnectResponse = http.ProxyURL(c.Proxy), letThrough
 	}
 	return t
+}
+
+// letThrough returns an error that says what a proxy answered which does not let a
+// connection through.
+func letThrough(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: fmt.Errorf("the proxy answered %d", answer.StatusCode)}
 }
 
 // warming is how long making a connection ahead of time may take.
