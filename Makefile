@@ -36,6 +36,7 @@ $(GOLANGCI):
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
 test: ## run all tests, the official clients among them
+	.ci/install
 	clienttest/install.sh
 	go vet ./...
 	go test -race -shuffle=on ./...
