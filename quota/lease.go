@@ -17,6 +17,7 @@ type hold struct {
 	account  *account
 	requests int64
 	tokens   int64
+	window   time.Time // of the budget; zero where there was none
 }
 
 // take opens a lease over accounts, which admit it. The caller holds mu.
@@ -34,6 +35,10 @@ func (m *Memory) take(now time.Time, accounts []*account, cost Cost) *Lease {
 		if a.tokens.on {
 			a.tokens.force(now, cost.Tokens)
 			h.tokens = a.tokens.burst
+		}
+		if a.purse.on() {
+			a.purse.used = clamp(a.purse.used + cost.Spend)
+			h.window = a.purse.from
 		}
 		l.holds = append(l.holds, h)
 	}
@@ -55,19 +60,28 @@ func (l *memoryLease) settle(actual Cost) {
 		if h.tokens > 0 {
 			h.account.tokens.settle(now, l.cost.Tokens, h.tokens, actual.Tokens)
 		}
+		if !h.window.IsZero() {
+			h.account.purse.settle(h.window, l.cost.Spend, actual.Spend)
+		}
 	}
 }
 
 // snapshot returns the binding levels over accounts.
 func snapshot(now time.Time, accounts []*account) Snapshot {
 	var s Snapshot
-	requests, tokens := 2.0, 2.0 // the least fraction yet: more than a full bucket's
+	requests, tokens, budget := 2.0, 2.0, 2.0 // the least fraction yet: more than a full one's
 	for _, a := range accounts {
 		if f := a.requests.fraction(now); f < requests {
 			requests, s.Requests = f, a.requests.snapshot(now, a.id)
 		}
 		if f := a.tokens.fraction(now); f < tokens {
 			tokens, s.Tokens = f, a.tokens.snapshot(now, a.id)
+		}
+		if !a.purse.on() {
+			continue
+		}
+		if f := a.purse.fraction(); f < budget {
+			budget, s.Budget = f, a.purse.snapshot(now, a.id)
 		}
 	}
 	return s
@@ -86,6 +100,7 @@ func (r *refusal) ask(now time.Time, a *account, cost Cost) {
 	if slots := a.limits.Concurrency; slots > 0 && a.open >= slots {
 		r.add(ExceededError{Account: a.id, Dimension: Concurrency, Limit: slots, Need: 1, Wait: slotWait})
 	}
+	a.purse.ask(r, now, a.id, cost.Spend)
 }
 
 // askBucket completes e and adds it if b does not admit its need.

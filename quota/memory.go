@@ -23,12 +23,16 @@ type MemoryConfig struct {
 	// must not call the Memory. A clock that goes back stands still until it
 	// has caught up.
 	Now func() time.Time
+
+	// Spent tells what was spent before this process began; nil: nothing was.
+	Spent Spent
 }
 
 // Memory is a Limiter in the memory of this process. Accounts that are idle
 // and full are forgotten by and by, so its size follows those in use.
 type Memory struct {
 	clock func() time.Time
+	spent Spent
 
 	mu       sync.Mutex
 	now      time.Time // the latest time seen
@@ -44,6 +48,7 @@ type account struct {
 	limits   Limits
 	requests bucket
 	tokens   bucket
+	purse    purse
 	open     int64     // leases not yet settled
 	used     time.Time // when it was last asked for
 }
@@ -53,10 +58,11 @@ func NewMemory(cfg MemoryConfig) *Memory {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Memory{clock: cfg.Now, accounts: make(map[string]*account)}
+	return &Memory{clock: cfg.Now, spent: cfg.Spent, accounts: make(map[string]*account)}
 }
 
-// Reserve implements Limiter. It looks at ctx once and never blocks for long.
+// Reserve implements Limiter. It looks at ctx once, and blocks only to learn what
+// was spent in a budget's window that is new.
 func (m *Memory) Reserve(ctx context.Context, accounts []Account, cost Cost) (*Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("quota: reserving: %w", err)
@@ -68,7 +74,10 @@ func (m *Memory) Reserve(ctx context.Context, accounts []Account, cost Cost) (*L
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := m.tick()
+	now, err := m.openPurses(ctx, accounts)
+	if err != nil {
+		return nil, fmt.Errorf("quota: reserving: %w", err)
+	}
 	m.forget(now)
 	var some [4]*account
 	held := some[:0]
@@ -90,9 +99,48 @@ func (m *Memory) Reserve(ctx context.Context, accounts []Account, cost Cost) (*L
 	return m.take(now, held, cost), nil
 }
 
+// openPurses makes sure that it is known what was spent in the present window of
+// every budget, and returns the time that this holds at. The caller holds mu,
+// which is given up while the ledger is asked.
+func (m *Memory) openPurses(ctx context.Context, accounts []Account) (time.Time, error) {
+	now := m.tick()
+	for i := 0; i < len(accounts); i++ {
+		a := accounts[i]
+		if a.Limits.Budget.Amount == 0 {
+			continue
+		}
+		p := &m.account(now, a).purse
+		if p.opened(now) {
+			continue
+		}
+		from, _ := p.budget.Window(now)
+		spent, err := m.ask(ctx, a.ID, from)
+		if err != nil {
+			return now, fmt.Errorf("what %s has spent is not known: %w", a.ID, err)
+		}
+		now = m.tick()
+		p = &m.account(now, a).purse // of the same account, or of a new one of its name
+		if first, _ := p.budget.Window(now); !p.opened(now) && first.Equal(from) {
+			p.open(now, spent)
+		}
+		i = -1 // another window may have begun meanwhile
+	}
+	return now, nil
+}
+
+// ask returns what the ledger knows. The caller holds mu, and again afterwards.
+func (m *Memory) ask(ctx context.Context, account string, from time.Time) (int64, error) {
+	if m.spent == nil {
+		return 0, nil
+	}
+	m.mu.Unlock()
+	defer m.mu.Lock()
+	return m.spent(ctx, account, from)
+}
+
 // check returns what is wrong with the arguments of Reserve.
 func check(accounts []Account, cost Cost) error {
-	if cost.Requests < 0 || cost.Tokens < 0 {
+	if min(cost.Requests, cost.Tokens, cost.Spend) < 0 {
 		return errors.New("negative cost")
 	}
 	for i, a := range accounts {
@@ -129,6 +177,7 @@ func (m *Memory) account(now time.Time, a Account) *account {
 		s.limits = a.Limits
 		s.requests.configure(now, a.Limits.RequestsPerMinute, a.Limits.BurstRequests)
 		s.tokens.configure(now, a.Limits.TokensPerMinute, a.Limits.BurstTokens)
+		s.purse.configure(now, a.Limits.Budget)
 	}
 	return s
 }
@@ -141,7 +190,7 @@ func (m *Memory) forget(now time.Time) {
 	for ; looks > 0 && len(m.order) > 0; looks-- {
 		m.next %= len(m.order)
 		a := m.order[m.next]
-		if a.open > 0 || now.Sub(a.used) < idle || !a.requests.full(now) || !a.tokens.full(now) {
+		if a.open > 0 || now.Sub(a.used) < idle || !a.requests.full(now) || !a.tokens.full(now) || !a.purse.idle(now) {
 			m.next++
 			continue
 		}

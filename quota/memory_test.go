@@ -37,9 +37,9 @@ func (c *clock) Advance(d time.Duration) {
 
 func TestMemoryIsALimiter(t *testing.T) {
 	t.Parallel()
-	quotatest.Run(t, func(*testing.T) quotatest.Store {
+	quotatest.Run(t, func(_ *testing.T, spent quota.Spent) quotatest.Store {
 		c := newClock()
-		return quotatest.Store{Limiter: quota.NewMemory(quota.MemoryConfig{Now: c.Now}), Advance: c.Advance}
+		return quotatest.Store{Limiter: quota.NewMemory(quota.MemoryConfig{Now: c.Now, Spent: spent}), Advance: c.Advance, Now: c.Now}
 	})
 }
 
@@ -48,7 +48,7 @@ func TestMemoryIsALimiter(t *testing.T) {
 func TestMemoryBearsAClockThatRuns(t *testing.T) {
 	t.Parallel()
 	const resolution = 25 * time.Millisecond
-	quotatest.Run(t, func(*testing.T) quotatest.Store {
+	quotatest.Run(t, func(_ *testing.T, spent quota.Spent) quotatest.Store {
 		c := newClock()
 		ahead := time.Duration(0) // guarded by the limiter, which calls Now under its lock
 		now := func() time.Time {
@@ -56,7 +56,7 @@ func TestMemoryBearsAClockThatRuns(t *testing.T) {
 			return c.Now().Add(ahead)
 		}
 		return quotatest.Store{
-			Limiter: quota.NewMemory(quota.MemoryConfig{Now: now}), Advance: c.Advance, Resolution: resolution,
+			Limiter: quota.NewMemory(quota.MemoryConfig{Now: now, Spent: spent}), Advance: c.Advance, Resolution: resolution, Now: c.Now,
 		}
 	})
 }

@@ -9,6 +9,7 @@ package quota
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -25,29 +26,53 @@ type Limits struct {
 	Concurrency       int64 // most leases open at a time
 	BurstRequests     int64 // most requests at once; 0: one minute's allowance
 	BurstTokens       int64 // most tokens at once; 0: one minute's allowance
+	Budget            Budget
 }
 
 // limited reports whether l restrains anything.
 func (l Limits) limited() bool {
-	return l.RequestsPerMinute > 0 || l.TokensPerMinute > 0 || l.Concurrency > 0
+	return l.RequestsPerMinute > 0 || l.TokensPerMinute > 0 || l.Concurrency > 0 || l.Budget.Amount > 0
 }
 
 // negative reports whether a number of l is below zero.
 func (l Limits) negative() bool {
-	return min(l.RequestsPerMinute, l.TokensPerMinute, l.Concurrency, l.BurstRequests, l.BurstTokens) < 0
+	return min(l.RequestsPerMinute, l.TokensPerMinute, l.Concurrency, l.BurstRequests, l.BurstTokens, l.Budget.Amount) < 0
 }
 
 // Account is one holder of an allowance: a team, or a key.
 type Account struct {
 	ID     string // its identity over reloads, such as "team:search" or "key:search-prod"
 	Limits Limits // what it may use from now on
+
+	// Group is whose account it is: the team, for the team's own and for those of
+	// its keys. Accounts that are reserved together share it, so that a store
+	// that is spread over machines can keep them on one.
+	Group string
+
+	// Away is what becomes of the account while a store that replicas share
+	// cannot be reached. A store in memory is never away.
+	Away Away
 }
+
+// Away says what becomes of an account while the store that counts it is away.
+type Away int8
+
+// What becomes of an account while its store is away.
+const (
+	AwayLocal  Away = iota // this process's share of the limits holds
+	AwayOpen               // only the budget's share holds
+	AwayClosed             // nothing is admitted
+)
+
+// ErrAway is the error of a reservation that nothing could count.
+var ErrAway = errors.New("quota: the store of the limits cannot be reached")
 
 // Cost is what a request takes, or took, from each of its accounts. Amounts
 // above 1<<53 count as 1<<53.
 type Cost struct {
 	Requests int64
 	Tokens   int64
+	Spend    int64 // in billionths of a US dollar
 }
 
 // Limiter hands out leases. It is safe for concurrent use.
@@ -63,8 +88,12 @@ type Limiter interface {
 	// whose limits are all zero is not counted. An account in debt admits
 	// nothing, not even a cost of zero.
 	//
-	// A negative cost or limit, and a context that is done, are errors of
-	// another type; they take nothing either.
+	// A budget belongs to a window of the calendar: a lease is charged to the
+	// window that it was reserved in, and what was spent in a window is kept
+	// over a change of its amount.
+	//
+	// A negative cost or limit, a context that is done, and a store that is
+	// away (ErrAway) are errors of another type; they take nothing either.
 	Reserve(ctx context.Context, accounts []Account, cost Cost) (*Lease, error)
 }
 
@@ -109,12 +138,13 @@ func (l *Lease) Snapshot() Snapshot { return l.level }
 type Snapshot struct {
 	Requests Level
 	Tokens   Level
+	Budget   Level // in billionths of a US dollar; Reset is until the next window
 }
 
 // Level is how much of one allowance is left.
 type Level struct {
 	Account   string        // whose allowance; empty if no account is limited
-	Limit     int64         // a minute's allowance; 0: the dimension is not limited
+	Limit     int64         // a minute's allowance, or a window's budget; 0: the dimension is not limited
 	Remaining int64         // what a request may take now; 0 in debt; more than Limit only if the burst is
 	Reset     time.Duration // until the allowance is full again, if nothing more is taken
 }
@@ -127,6 +157,7 @@ const (
 	Requests    Dimension = "requests"
 	Tokens      Dimension = "tokens"
 	Concurrency Dimension = "concurrency"
+	Spend       Dimension = "budget"
 )
 
 // ExceededError says which limit refused a reservation: of several, the one
@@ -140,7 +171,8 @@ type ExceededError struct {
 
 	// Wait is how long until every limit of rate admits the request, in whole
 	// milliseconds, if nothing else is taken. When a slot of concurrency
-	// comes free nobody knows: its wait is a second. Zero if Permanent.
+	// comes free nobody knows: its wait is a second. A budget's is until its
+	// next window. Zero if Permanent.
 	Wait time.Duration
 
 	Permanent bool     // the request can never fit
@@ -150,7 +182,7 @@ type ExceededError struct {
 // Error returns the refusal in one line.
 func (e *ExceededError) Error() string {
 	what := string(e.Dimension)
-	if e.Dimension != Concurrency {
+	if e.Dimension == Requests || e.Dimension == Tokens {
 		what += " per minute"
 	}
 	if e.Permanent {
@@ -164,5 +196,7 @@ const most = 1 << 53
 
 // clamped returns c with every amount in what the buckets can count.
 func (c Cost) clamped() Cost {
-	return Cost{Requests: min(max(c.Requests, 0), most), Tokens: min(max(c.Tokens, 0), most)}
+	return Cost{Requests: clamp(c.Requests), Tokens: clamp(c.Tokens), Spend: clamp(c.Spend)}
 }
+
+func clamp(n int64) int64 { return min(max(n, 0), most) }

@@ -7,7 +7,9 @@
 package quotatest
 
 import (
+	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,11 +29,15 @@ type Store struct {
 	// them, and all is checked exactly. The larger it is the longer the cases
 	// take: none advances by more than 60 times 10 ms, or 120 times it.
 	Resolution time.Duration
+
+	// Now returns the limiter's time, as near as Resolution.
+	Now func() time.Time
 }
 
 // Run runs every case as a subtest on a store of its own. The store that open
-// returns has never seen an account.
-func Run(t *testing.T, open func(t *testing.T) Store) {
+// returns has never seen an account, and asks spent what accounts have spent
+// before.
+func Run(t *testing.T, open func(t *testing.T, spent quota.Spent) Store) {
 	t.Helper()
 	cases := []struct {
 		name string
@@ -58,15 +64,23 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"fewer slots than leases admit none", reloadSlots},
 		{"the snapshot is of the decision", snapshotOfDecision},
 		{"the snapshot shows the binding account", snapshotBinds},
+		{"a budget admits its amount", budgetBound},
+		{"a budget that is overspent admits nothing", budgetOverspent},
+		{"contention spends no more than a budget", budgetContention},
+		{"a lease is charged to its window", budgetWindow},
+		{"what was spent before counts", budgetHistory},
+		{"an amount that changes keeps what was spent", budgetChange},
 		{"no limits, no count", unlimited},
 		{"a done context takes nothing", doneContext},
 		{"wrong arguments take nothing", wrongArguments},
 	}
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
-			s := open(t)
-			tick := max(10*time.Millisecond, 2*s.Resolution)
-			tt.test(&trial{T: t, Store: s, perMinute: int64(time.Minute / tick)})
+			c := &trial{T: t, history: map[string]int64{}}
+			c.Store = open(t, c.spent)
+			tick := max(10*time.Millisecond, 2*c.Resolution)
+			c.perMinute = int64(time.Minute / tick)
+			tt.test(c)
 		})
 	}
 }
@@ -76,6 +90,18 @@ type trial struct {
 	*testing.T
 	Store
 	perMinute int64 // a rate so slow that the resolution is less than one
+
+	mu      sync.Mutex
+	history map[string]int64 // what each account spent before
+	asked   []time.Time      // since when
+}
+
+// spent is the ledger of the trial.
+func (c *trial) spent(_ context.Context, account string, from time.Time) (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, from)
+	return c.history[account], nil
 }
 
 // limits returns limits for tokens alone.
