@@ -47,7 +47,7 @@ type Gateway struct {
 
 	gate   *gate
 	log    *slog.Logger
-	ledger *usage.Ledger
+	counts *usage.Calibrations
 }
 
 // The parts of a gateway that the configuration says nothing of.
@@ -73,8 +73,8 @@ func Build(f *config.File, p Parts) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Pool: upstream.New(up), gate: newGate(), log: p.Log, ledger: new(usage.Ledger)}
-	b.parts.Sinks = append(slices.Clone(p.Sinks), metrics, g.ledger)
+	g := &Gateway{Pool: upstream.New(up), gate: newGate(), log: p.Log, counts: new(usage.Calibrations)}
+	b.parts.Sinks = append(slices.Clone(p.Sinks), metrics, g.counts)
 	api := proxy.New(b.proxy(g.Pool))
 	g.API = g.gate.count(b.echo(api, g.gate))
 	g.Admin = g.admin(metrics.Handler())

@@ -52,12 +52,12 @@ func TestEstimateError(t *testing.T) {
 	}
 }
 
-// TestLedger holds what requests add up to.
-func TestLedger(t *testing.T) {
+// TestCalibrations holds what requests say of how well we count.
+func TestCalibrations(t *testing.T) {
 	t.Parallel()
-	var l usage.Ledger
-	if got := l.Calibrations(); len(got) != 0 {
-		t.Errorf("an empty ledger holds %v", got)
+	var c usage.Calibrations
+	if got := c.All(); len(got) != 0 {
+		t.Errorf("nothing counted holds %v", got)
 	}
 	for _, r := range []usage.Record{
 		{Model: "b", EstimatedInput: 100, Input: 100},
@@ -66,36 +66,36 @@ func TestLedger(t *testing.T) {
 		{Model: "b", EstimatedInput: 1},
 		{Model: "a", EstimatedInput: 10, Input: 8},
 	} {
-		l.Take(t.Context(), &r)
+		c.Take(t.Context(), &r)
 	}
 	want := []usage.Calibration{
 		{Model: "a", Requests: 1, Counted: 10, Reported: 8, Mean: 0.25, Worst: 0.25},
 		{Model: "b", Requests: 3, Counted: 475, Reported: 500, Mean: -0.125 / 3, Worst: -0.25, Exact: 1},
 	}
 	near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-12 })
-	if diff := cmp.Diff(want, l.Calibrations(), near); diff != "" {
-		t.Errorf("Calibrations (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, c.All(), near); diff != "" {
+		t.Errorf("All (-want +got):\n%s", diff)
 	}
 }
 
-// TestLedgerIsBounded holds that names that clients make up do not make it grow,
+// TestCalibrationsAreBounded holds that names that clients make up do not make it grow,
 // however many of them book at once.
-func TestLedgerIsBounded(t *testing.T) {
+func TestCalibrationsAreBounded(t *testing.T) {
 	t.Parallel()
-	var l usage.Ledger
+	var c usage.Calibrations
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
 			for n := range 200 {
-				l.Take(t.Context(), &usage.Record{Model: strconv.Itoa(i*200 + n), EstimatedInput: 1, Input: 1})
+				c.Take(t.Context(), &usage.Record{Model: strconv.Itoa(i*200 + n), EstimatedInput: 1, Input: 1})
 			}
 		})
 	}
 	group.Wait()
-	all := l.Calibrations()
+	all := c.All()
 	var requests int64
-	for _, c := range all {
-		requests += c.Requests
+	for _, m := range all {
+		requests += m.Requests
 	}
 	if len(all) != 257 || requests != 1600 {
 		t.Errorf("%d models with %d requests, want 257 with all 1600", len(all), requests)

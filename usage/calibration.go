@@ -29,60 +29,61 @@ type Calibration struct {
 	Exact    int64   `json:"exact_requests"` // that agreed to the token
 }
 
-// maxCalibrated is how many models a ledger tells apart.
+// maxCalibrated is how many models are told apart.
 const maxCalibrated = 256
 
-// Ledger is what the records of all requests add up to. It is a Sink, and safe
-// for concurrent use. The zero value is ready.
-type Ledger struct {
+// Calibrations says how well the prompts of each model are counted, over the
+// requests since the process began. It is a Sink, and safe for concurrent use.
+// The zero value is ready.
+type Calibrations struct {
 	mu     sync.Mutex
 	models map[string]*Calibration
 }
 
-var _ Sink = (*Ledger)(nil)
+var _ Sink = (*Calibrations)(nil)
 
 // Take books a request.
-func (l *Ledger) Take(_ context.Context, r *Record) {
+func (c *Calibrations) Take(_ context.Context, r *Record) {
 	e, ok := r.EstimateError()
 	if !ok {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c := l.model(r.Model)
-	c.Mean = (c.Mean*float64(c.Requests) + e) / float64(c.Requests+1)
-	c.Requests++
-	c.Counted += r.EstimatedInput
-	c.Reported += r.Input
-	if math.Abs(e) > math.Abs(c.Worst) {
-		c.Worst = e
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.model(r.Model)
+	m.Mean = (m.Mean*float64(m.Requests) + e) / float64(m.Requests+1)
+	m.Requests++
+	m.Counted += r.EstimatedInput
+	m.Reported += r.Input
+	if math.Abs(e) > math.Abs(m.Worst) {
+		m.Worst = e
 	}
 	if r.EstimatedInput == r.Input {
-		c.Exact++
+		m.Exact++
 	}
 }
 
 // model returns the calibration of a model. The caller holds mu.
-func (l *Ledger) model(name string) *Calibration {
-	if l.models == nil {
-		l.models = map[string]*Calibration{}
+func (c *Calibrations) model(name string) *Calibration {
+	if c.models == nil {
+		c.models = map[string]*Calibration{}
 	}
-	if l.models[name] == nil && len(l.models) >= maxCalibrated {
+	if c.models[name] == nil && len(c.models) >= maxCalibrated {
 		name = "other"
 	}
-	if l.models[name] == nil {
-		l.models[name] = &Calibration{Model: name}
+	if c.models[name] == nil {
+		c.models[name] = &Calibration{Model: name}
 	}
-	return l.models[name]
+	return c.models[name]
 }
 
-// Calibrations returns how well each model's prompts are counted, by name.
-func (l *Ledger) Calibrations() []Calibration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	out := make([]Calibration, 0, len(l.models))
-	for _, name := range slices.Sorted(maps.Keys(l.models)) {
-		out = append(out, *l.models[name])
+// All returns the calibration of each model, by name.
+func (c *Calibrations) All() []Calibration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]Calibration, 0, len(c.models))
+	for _, name := range slices.Sorted(maps.Keys(c.models)) {
+		out = append(out, *c.models[name])
 	}
 	return out
 }
