@@ -354,9 +354,17 @@ func (w *world) do(ctx context.Context, method, path, body string, headers ...st
 	if err != nil {
 		return reply{err: err, took: time.Since(start)}
 	}
+	got := w.finish(resp)
+	got.took = time.Since(start)
+	return got
+}
+
+// finish reads an answer to its end.
+func (w *world) finish(resp *http.Response) reply {
+	w.t.Helper()
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
-	return reply{status: resp.StatusCode, header: resp.Header, body: string(b), err: err, took: time.Since(start)}
+	return reply{status: resp.StatusCode, header: resp.Header, body: string(b), err: err}
 }
 
 func (w *world) send(ctx context.Context, method, path, body string, headers ...string) (*http.Response, error) {

@@ -172,13 +172,18 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 }
 
 // late waits for the commit point, but not for longer than a client should be
-// left without a sign of life.
+// left without a sign of life, and not until its own time is up: once no further
+// attempt can be begun, holding back is no use.
 func (a *attempt) late(ready <-chan struct{}) bool {
-	if a.cfg.Timeouts.Commit == 0 {
+	wait := a.cfg.Timeouts.Commit
+	if wait == 0 {
 		<-ready
 		return false
 	}
-	timer := time.NewTimer(a.cfg.Timeouts.Commit)
+	if a.hasty {
+		wait = min(wait, time.Until(a.ends)-least)
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-ready:
