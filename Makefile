@@ -19,7 +19,7 @@ comma   := ,
 empty   :=
 space   := $(empty) $(empty)
 
-.PHONY: help build lint test fuzz cover bench generate tokens-oracle models image clean
+.PHONY: help build lint test fuzz cover bench generate tokens-oracle models llama image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ models: ## compare the model table with the newest list that is published
 	@cd .tools/models && npm init -y >/dev/null && npm install --silent --no-save --no-audit --no-fund gpt-tokenizer@latest
 	@node .tools/models/list_models.mjs | go run tokens/compare_models.go
 
+llama: ## talk to a real model through the gateway; the first time this compiles for ten minutes
+	clienttest/llama/run.sh
+
 generate: ## write the schema and the reference of the configuration
 	go generate ./...
 
@@ -79,4 +82,4 @@ image: ## build the container image
 	$(DOCKER) build -t weir .
 
 clean: ## remove what was made
-	rm -rf weir coverage.txt .tools clienttest/.venv clienttest/node/node_modules
+	rm -rf weir coverage.txt .tools clienttest/.venv clienttest/llama/.venv clienttest/node/node_modules
