@@ -390,7 +390,7 @@ func (b *builder) echo(api *proxy.Gateway, gate *gate) http.Handler {
 	e.GET("/readyz", gate.readyz)
 	e.GET("/healthz", gate.readyz)
 	keys, open := b.keys()
-	api.Routes(e, middleware.Drain(gate.draining), middleware.Auth(keys, open))
+	api.Routes(e, middleware.Drain(gate.draining), middleware.Auth(keys, open, middleware.NewThrottle(b.parts.Log)))
 	return e
 }
 

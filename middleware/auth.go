@@ -20,14 +20,16 @@ type Caller struct {
 }
 
 // Keys are the callers by the SHA-256 of their keys. It must not be changed once
-// in use.
+// in use. How long a key takes to be found tells at most of its hash, from which
+// no key is made: so nothing is compared in constant time.
 type Keys map[[sha256.Size]byte]Caller
 
 // Auth finds out who calls, from the headers that clients use, and notes it in
-// the record. A key that is unknown, or expired, is refused in the same words.
-// Where open is not nil, a request needs no key: one without a key that somebody
-// has is open's.
-func Auth(keys Keys, open *Caller) echo.MiddlewareFunc {
+// the record. A key that is unknown, or expired, is refused in the same words, and
+// counts against its address in failures; a request without a key, or with keys
+// of two teams, is no guess and does not. Where open is not nil, a request needs
+// no key: one without a key that somebody has is open's, and none fails.
+func Auth(keys Keys, open *Caller, failures *Throttle) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			given := credentials(c.Request().Header)
@@ -41,7 +43,7 @@ func Auth(keys Keys, open *Caller) echo.MiddlewareFunc {
 			case len(given) == 0:
 				return unauthorized("No API key was sent. Send it as Authorization: Bearer KEY, or as api-key: KEY.")
 			default:
-				return unauthorized("The API key is not one of this gateway's. Send a key that was made for it, not an Azure or OpenAI key.")
+				return failures.refuse(c, unauthorized("The API key is not one of this gateway's. Send a key that was made for it, not an Azure or OpenAI key."))
 			}
 			r := usage.From(c.Request().Context())
 			r.Team, r.Key = caller.Team, caller.Key

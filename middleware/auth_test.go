@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"crypto/sha256"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -78,7 +79,7 @@ func TestAuth(t *testing.T) {
 					r := usage.From(c.Request().Context())
 					got = r.Team + "/" + r.Key
 					return fine(c)
-				}, nil, middleware.Record(newID, b), middleware.Auth(keys, tt.open))
+				}, nil, middleware.Record(newID, b), middleware.Auth(keys, tt.open, middleware.NewThrottle(slog.New(slog.DiscardHandler))))
 				if got != tt.want {
 					t.Errorf("taken for %q, want %q", got, tt.want)
 				}
@@ -100,7 +101,7 @@ func TestRefusalsAreAlike(t *testing.T) {
 	keys := middleware.Keys{sha256.Sum256([]byte("old")): {Team: "one", Expires: time.Unix(0, 0)}}
 	answers := map[string]*httptest.ResponseRecorder{}
 	for _, key := range []string{"old", "never"} {
-		answers[key] = serve(get("/v1/x", "api-key", key), fine, nil, middleware.Auth(keys, nil))
+		answers[key] = serve(get("/v1/x", "api-key", key), fine, nil, middleware.Auth(keys, nil, middleware.NewThrottle(slog.New(slog.DiscardHandler))))
 	}
 	if answers["old"].Body.String() != answers["never"].Body.String() {
 		t.Errorf("an expired key is answered %s, an unknown one %s", answers["old"].Body, answers["never"].Body)
