@@ -19,7 +19,7 @@ comma   := ,
 empty   :=
 space   := $(empty) $(empty)
 
-.PHONY: help build lint test fuzz cover bench generate tokens-oracle models llama image clean
+.PHONY: help build lint test fuzz cover bench generate tokens-oracle models prices llama image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ models: ## compare the model table with the newest list that is published
 
 llama: ## talk to a real model through the gateway; the first time this compiles for ten minutes
 	clienttest/llama/run.sh
+
+prices: ## compare the price table with the newest list that is published
+	@rm -rf .tools/prices
+	@python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest .tools/prices litellm
+	@python3 -m zipfile -e .tools/prices/litellm-*.whl .tools/prices
+	@go run usage/compare_prices.go <.tools/prices/litellm/model_prices_and_context_window_backup.json
 
 generate: ## write the schema and the reference of the configuration
 	go generate ./...

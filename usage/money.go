@@ -16,7 +16,7 @@ func (u USD) Dollars() float64 { return float64(u) / float64(Dollar) }
 // String returns the amount with its sign and as many decimals as it has, two at
 // least: $12.50, $0.0000025.
 func (u USD) String() string {
-	sign, n := "$", uint64(u)
+	sign, n := "$", uint64(u) //nolint:gosec // a negative amount is negated below
 	if u < 0 {
 		sign, n = "-$", -n
 	}
