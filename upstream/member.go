@@ -142,7 +142,8 @@ type group struct {
 	mu       sync.Mutex // also guards the members' turns
 	active   int        // requests being served
 	retrying int        // those of them that are being tried again
-	line     line       // requests that wait to be served
+	budget   policy.Budget
+	line     line // requests that wait to be served
 	alarm    *time.Timer
 	waiting  atomic.Int32 // the length of line, for those who do not hold mu
 }
@@ -151,6 +152,7 @@ type group struct {
 func (g *group) enter() (leave func()) {
 	g.mu.Lock()
 	g.active++
+	g.budget.Request(time.Now())
 	g.mu.Unlock()
 	return sync.OnceFunc(func() {
 		g.mu.Lock()
@@ -159,17 +161,23 @@ func (g *group) enter() (leave func()) {
 	})
 }
 
-// The retry budget: how many requests of a model may be tried again at a time.
+// The retry budget: how many requests of a model may be tried again at a time,
+// besides how many may be for those that come.
 const (
 	fewRetries = 3
 	retryShare = 0.2
 )
 
-// again asks for leave to try a request again; end gives it back.
-func (g *group) again() (end func(), ok bool) {
+// again asks for leave to try a request again; end gives it back. A cure is not
+// taken out of the budget: it is no load that makes a model write what cannot be
+// sent.
+func (g *group) again(cure bool) (end func(), ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if float64(g.retrying) >= max(fewRetries, retryShare*float64(g.active)) {
+		return nil, false
+	}
+	if !cure && !g.budget.Retry(time.Now()) {
 		return nil, false
 	}
 	g.retrying++

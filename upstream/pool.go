@@ -51,7 +51,7 @@ func New(cfg Config) *Pool {
 }
 
 func (p *Pool) group(name string, m Model) *group {
-	g := &group{name: name, temperature: m.Temperature}
+	g := &group{name: name, temperature: m.Temperature, budget: policy.NewBudget(time.Now())}
 	for _, d := range m.Deployments {
 		h := p.known[d.ID()]
 		if h == nil {

@@ -24,7 +24,7 @@ import (
 
 // TestAllRest holds that a model whose deployments all rest is refused at once,
 
-// TestRetryBudget holds how many calls of a model are tried again at a time.
+// TestRetryBudget holds how many calls of a model are tried again at a time (R4).
 func TestRetryBudget(t *testing.T) {
 	t.Parallel()
 	for n, again := range map[int]int{1: 1, 2: 2, 5: 3, 15: 3, 20: 4, 100: 20} {
@@ -43,6 +43,56 @@ func TestRetryBudget(t *testing.T) {
 				}
 				if got := len(w.east.Requests()); got != n+again {
 					t.Errorf("of %d failing calls %d were tried again, want %d", n, got-n, again)
+				}
+			})
+		})
+	}
+}
+
+// TestRetriesOverTime holds how many calls are tried again for those that come:
+// a few faults always, many in a row while the budget lasts, and cures whatever it
+// says.
+func TestRetriesOverTime(t *testing.T) {
+	t.Parallel()
+	down, bad := azuresim.Step{Status: 503, Body: "{}"}, azuresim.Step{Fault: "unicode-500*1"}
+	tests := []struct {
+		name  string
+		fault azuresim.Step
+		of    int           // each so many'th call meets it at first
+		gap   time.Duration // between calls
+		calls int
+		again int // of those that met it
+	}{
+		{"one in ten, for long", down, 10, 50 * time.Millisecond, 5000, 500},
+		{"one in five, for a while", down, 5, 50 * time.Millisecond, 500, 100},
+		{"each, a hundred", down, 1, 0, 100, 100},
+		{"each, a thousand", down, 1, 0, 1000, 199},
+		{"each, but seldom", down, 1, 10 * time.Second, 1000, 1000},
+		{"cures, a thousand", bad, 1, 0, 1000, 1000},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(w *world) {
+				alone(w)
+				w.cfg.Jitter = func() float64 { return 0 }
+				w.cfg.Breaker.Consecutive, w.cfg.Breaker.MinRequests = 0, 0
+			}, func(w *world) {
+				answered, met := 0, 0
+				for i := range tt.calls {
+					hit := i%tt.of == 0
+					w.east.Reset()
+					if hit {
+						w.east.Script(tt.fault)
+						met++
+					}
+					if got := w.do(w.ask("")); got.Status == 200 && hit {
+						answered++
+					}
+					time.Sleep(tt.gap)
+				}
+				if answered < tt.again || answered > tt.again+1 || met < answered {
+					t.Errorf("of %d calls that met a fault %d were answered, want %d", met, answered, tt.again)
 				}
 			})
 		})

@@ -60,7 +60,7 @@ func (r *run) do(ctx context.Context) (*openai.Answer, error) {
 			return r.give()
 		}
 		if !r.free(m, act) {
-			more, ok := r.group.again()
+			more, ok := r.group.again(out.Class == policy.BadOutput)
 			if !ok {
 				return r.give()
 			}
