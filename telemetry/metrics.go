@@ -23,6 +23,7 @@ const maxModels = 256
 // Metrics measures requests. It is a usage.Sink.
 type Metrics struct {
 	handler  http.Handler
+	meter    metric.Meter
 	estimate metric.Float64Histogram
 
 	mu     sync.Mutex
@@ -41,6 +42,7 @@ func NewMetrics() (*Metrics, error) {
 	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("weir")
 	m := &Metrics{
 		handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
+		meter:   meter,
 		models:  map[string]metric.MeasurementOption{},
 	}
 	m.estimate, err = meter.Float64Histogram("weir.token.estimate.error.ratio",
