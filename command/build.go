@@ -62,7 +62,7 @@ func Build(f *config.File, p Parts) (*Gateway, error) {
 	p.Log = cmp.Or(p.Log, slog.New(slog.DiscardHandler))
 	p.Encodings = cmp.Or(p.Encodings, new(tokens.Encodings))
 	b := &builder{file: f, parts: p, created: time.Now().Unix()}
-	if err := b.connect(); err != nil {
+	if err := b.connect(upstream.Connection{Connect: f.Resilience.Timeout.Connect, PerHost: perHost}); err != nil {
 		return nil, err
 	}
 	up, err := b.upstream()
@@ -88,6 +88,7 @@ type builder struct {
 	created int64
 
 	transports  map[string]http.RoundTripper   // of the backends that have their own
+	authorities map[string]http.RoundTripper   // of the same, to where tokens come from
 	credentials map[string]upstream.Credential // by backend
 }
 

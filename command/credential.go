@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 
 	"weir/config"
@@ -37,7 +38,8 @@ func (b *builder) newCredential(name string, a config.Auth) (upstream.Credential
 		e := upstream.EntraConfig{
 			TenantID: a.Entra.TenantID, ClientID: a.Entra.ClientID, CertificateFile: a.Entra.ClientCertificateFile,
 			TokenFile: a.Entra.FederatedTokenFile, ManagedIdentity: a.Entra.ManagedIdentity, CLI: a.Entra.CLI,
-			Scope: a.Entra.Scope, Authority: a.Entra.Authority, Transport: b.parts.Transport, Log: log,
+			Scope: a.Entra.Scope, Authority: a.Entra.Authority, Log: log,
+			Transport: cmp.Or(b.authorities[name], b.parts.Transport), Metadata: b.parts.Transport,
 		}
 		if a.Entra.ClientSecret != "" {
 			e.ClientSecret = a.Entra.ClientSecret.Reveal

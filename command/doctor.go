@@ -3,7 +3,6 @@ package command
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -100,15 +99,10 @@ type served struct {
 // backends returns what is to be examined: all that the configuration has, or
 // what of it has one of the names.
 func (d *doctor) backends(names []string) ([]*examination, error) {
-	direct := upstream.NewTransport(upstream.Connection{Connect: d.timeout, PerHost: 1}) // to where tokens are
-	b := &builder{file: d.file, parts: Parts{Log: slog.New(slog.DiscardHandler), Transport: direct}}
-	all := map[string]*examination{}
-	for name := range d.file.Backends {
-		at, err := b.deployment(config.Deployment{Backend: name, Deployment: "any"})
-		if err != nil {
-			return nil, err
-		}
-		all[name] = &examination{doctor: d, name: name, at: at}
+	b := &builder{file: d.file, parts: Parts{Log: slog.New(slog.DiscardHandler)}}
+	all, err := d.examinations(b)
+	if err != nil {
+		return nil, err
 	}
 	used := map[string]bool{}
 	for _, model := range slices.Sorted(maps.Keys(d.file.Models)) {
@@ -133,6 +127,28 @@ func (d *doctor) backends(names []string) ([]*examination, error) {
 		}
 	}
 	return list, nil
+}
+
+// examinations returns one for each backend, without deployments. The builder
+// connects as the doctor does from then on.
+func (d *doctor) examinations(b *builder) (map[string]*examination, error) {
+	direct := upstream.Connection{Connect: d.timeout, PerHost: 1, Roots: d.roots}
+	if err := b.connect(direct); err != nil {
+		return nil, err
+	}
+	all := map[string]*examination{}
+	for name, backend := range d.file.Backends {
+		at, err := b.deployment(config.Deployment{Backend: name, Deployment: "any"})
+		if err != nil {
+			return nil, err
+		}
+		way, err := connection(direct, backend, x509.NewCertPool())
+		if err != nil {
+			return nil, fmt.Errorf("command: backends.%s: %w", name, err)
+		}
+		all[name] = &examination{doctor: d, name: name, at: at, way: way}
+	}
+	return all, nil
 }
 
 // wanted says which deployments are to be asked.
@@ -197,7 +213,9 @@ type examination struct {
 	*doctor
 	name     string
 	at       upstream.Deployment // some deployment of it
+	way      upstream.Connection // how it is connected to
 	subjects []*subject
+	models   []string // that it lists
 
 	transport *http.Transport
 	findings  []finding
@@ -210,14 +228,10 @@ type examination struct {
 
 // examine looks from the outside in: what a fault hides is not asked.
 func (e *examination) examine(ctx context.Context) {
-	e.transport = upstream.NewTransport(upstream.Connection{Connect: e.timeout, PerHost: 1})
-	if e.roots != nil {
-		e.transport.TLSClientConfig = &tls.Config{RootCAs: e.roots, MinVersion: tls.VersionTLS12}
-	}
+	e.transport = upstream.NewTransport(e.way)
 	defer e.transport.CloseIdleConnections()
-	reached := e.resolve(ctx) && e.connect(ctx) && e.handshake(ctx)
 	switch {
-	case !reached:
+	case !e.reach(ctx):
 		e.unasked("its backend is not reached")
 	case e.file.Backends[e.name].Auth.PassThrough:
 		e.add(finding{Check: "credential", Target: e.name, Result: gradeOK, Seen: "callers bring their own: nothing is asked in their place"})

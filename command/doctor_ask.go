@@ -139,21 +139,13 @@ func (s *subject) modelPath(key string) string {
 	return s.models[0].path + "." + key
 }
 
-// answered reads a plain answer, and reports whether it was one.
+// answered reads a plain answer, and reports whether the deployment is there.
 func (e *examination) answered(r reply, s *subject) bool {
 	facts, err := openai.ReadAnswer(r.body)
-	switch {
-	case r.err != nil || r.status != http.StatusOK:
+	if r.err != nil || r.status != http.StatusOK || err != nil {
 		f := e.refusal(r, s)
-		f.Target = s.ID()
 		e.add(f.finding)
 		return f.alive
-	case err != nil:
-		e.add(finding{
-			Check: "call", Target: s.ID(), Result: gradeFail, Path: e.endpointPath(),
-			Seen: "200, and no answer of a model: " + mimeOf(r.header), Mend: "look at what is in front of the endpoint, such as a sign-in page",
-		})
-		return false
 	}
 	e.learned(facts, r.header, s)
 	return true

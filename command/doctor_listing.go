@@ -4,38 +4,61 @@ import (
 	"context"
 	"net/http"
 	"strings"
+
+	"weir/openai"
 )
 
 // listing asks for the backend's models: it costs nothing, and tells whether the
 // credential and the version are taken. It reports whether to go on.
 func (e *examination) listing(ctx context.Context) bool {
+	r, accepted := e.present(ctx)
+	answered := r.err == nil && r.status == http.StatusOK
+	if answered && e.list(r.body) {
+		e.add(accepted)
+		e.version(e.name)
+		return true
+	}
+	if (answered || r.status == http.StatusNotFound) && len(e.subjects) > 0 {
+		return true // a listing may be missing where answers are not
+	}
+	f := e.refusal(r, nil)
+	if len(e.subjects) > 0 && f.partial {
+		f.Result = gradeWarn
+	}
+	e.add(f.finding)
+	return f.Result == gradeWarn
+}
+
+// present asks with the credential, or where it is refused with the other one, and
+// returns what to say where it is accepted.
+func (e *examination) present(ctx context.Context) (reply, finding) {
 	target := modelsURL(e.at.URL())
 	r := e.send(ctx, http.MethodGet, target, nil)
 	if r.header != nil {
 		e.clock(r.header, r.at)
 	}
 	accepted := finding{Check: "credential", Target: e.name, Result: gradeOK, Seen: "accepted"}
+	if len(r.sent) == 0 {
+		accepted.Seen = "none is configured, and none is asked for"
+	}
 	if r.status == http.StatusUnauthorized && e.renew(r) {
 		accepted.Result, accepted.Seen = gradeWarn, "one was refused, and another accepted"
-		accepted.Mend, accepted.Path = "replace the one that the resource no longer has", "backends."+e.name+".auth"
+		accepted.Mend, accepted.Path = "replace the one that the resource no longer has", e.key("auth")
 		r = e.send(ctx, http.MethodGet, target, nil)
 	}
-	switch {
-	case r.err == nil && r.status == http.StatusOK:
-		e.add(accepted)
-		e.version(e.name)
-		return true
-	case r.status == http.StatusNotFound && len(e.subjects) > 0:
-		return true // a listing may be missing where answers are not
-	default:
-		f := e.refusal(r, nil)
-		f.Target = e.name
-		if len(e.subjects) > 0 && f.partial {
-			f.Result = gradeWarn
-		}
-		e.add(f.finding)
-		return f.Result == gradeWarn
+	return r, accepted
+}
+
+// list keeps which models are listed, and reports whether it is a list.
+func (e *examination) list(body []byte) bool {
+	root, err := openai.ReadValue(body)
+	if err != nil || root.Get("data").Kind() != openai.Array {
+		return false
 	}
+	for _, m := range root.Get("data").Elements() {
+		e.models = append(e.models, m.Get("id").Text())
+	}
+	return true
 }
 
 // modelsURL returns where models are listed, from where answers are asked for.
@@ -61,9 +84,9 @@ func (e *examination) renew(r reply) bool {
 	return ok && readComplaint(r.body).Code != "PermissionDenied" && c.Renew(r.sent)
 }
 
-// version notes once that the api-version is taken.
+// version notes once that the api-version is taken, where there is one.
 func (e *examination) version(target string) {
-	if e.versioned {
+	if e.versioned || e.compatible() {
 		return
 	}
 	e.versioned = true

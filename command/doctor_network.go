@@ -4,171 +4,148 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// surroundings looks at what the environment says of proxies, which the gateway
-// goes through none of.
-func (d *doctor) surroundings() *examination {
-	e := &examination{doctor: d}
-	var set []string
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"} {
-		if value, _ := d.getenv(name); value != "" {
-			set = append(set, name)
+// hop is a place that the way to a backend leads to: its endpoint, and before it
+// its proxy, where it has one.
+type hop struct {
+	at  *url.URL
+	key string // of the backend, which names it
+}
+
+func (e *examination) endpoint() hop { return hop{e.at.Endpoint, "endpoint"} }
+
+// key returns the path of a key of the backend in the configuration.
+func (e *examination) key(name string) string { return "backends." + e.name + "." + name }
+
+// network notes a finding about a hop.
+func (e *examination) network(h hop, f finding) {
+	if h.key == "proxy" {
+		f.Seen = "the proxy: " + f.Seen
+	}
+	f.Target, f.Path = e.name, cmp.Or(f.Path, e.key(h.key))
+	e.add(f)
+}
+
+// reach goes the way to the backend as far as it leads, and reports whether that
+// is all of it. Where a proxy is on the way, the endpoint's name is the proxy's to
+// look up.
+func (e *examination) reach(ctx context.Context) bool {
+	first := e.endpoint()
+	if e.way.Proxy != nil {
+		first = hop{e.way.Proxy, "proxy"}
+	}
+	if !e.resolve(ctx, first) {
+		return false
+	}
+	conn, ok := e.connect(ctx, first)
+	if !ok {
+		return false
+	}
+	defer func() { _ = conn.Close() }() // nobody has been asked for anything
+	last := conn
+	if e.way.Proxy != nil {
+		if last, ok = e.tunnel(ctx, conn, first); !ok {
+			return false
 		}
 	}
-	f := finding{Check: "proxy", Target: "environment", Result: gradeOK, Seen: "no proxy is set in the environment"}
-	if len(set) > 0 {
-		f.Result, f.Seen = gradeWarn, strings.Join(set, ", ")+" is set, and Weir does not read it: it connects directly"
-		f.Mend = "nothing, where the checks below reach the backends; else let this machine connect to them, or give them private endpoints"
+	if e.at.Endpoint.Scheme == "http" {
+		e.network(e.endpoint(), finding{Check: "tls", Result: gradeOK, Seen: "plain http, on this machine alone"})
+		return true
 	}
-	e.add(f)
-	return e
+	_, ok = e.secure(ctx, last, e.endpoint())
+	return ok
 }
 
-// endpointPath is the path of the backend's endpoint in the configuration.
-func (e *examination) endpointPath() string { return "backends." + e.name + ".endpoint" }
-
-// network notes a finding about the way to the backend.
-func (e *examination) network(check string, result grade, seen, mend string) {
-	e.add(finding{Check: check, Target: e.name, Result: result, Seen: seen, Mend: mend, Path: e.endpointPath()})
-}
-
-// resolve looks the name of the endpoint up.
-func (e *examination) resolve(ctx context.Context) bool {
-	host := e.at.Endpoint.Hostname()
+// resolve looks the name of a hop up.
+func (e *examination) resolve(ctx context.Context, h hop) bool {
+	host := h.at.Hostname()
+	f := finding{Check: "dns", Result: gradeFail}
 	if _, err := netip.ParseAddr(host); err == nil {
-		e.network("dns", gradeOK, host+" is an address", "")
+		f.Result, f.Seen = gradeOK, host+" is an address"
+		e.network(h, f)
 		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	found, err := e.lookup(ctx, host)
-	var failure *net.DNSError
+	failure, _ := errors.AsType[*net.DNSError](err)
 	switch {
 	case err == nil:
-		e.network("dns", gradeOK, host+" is "+strings.Join(found[:min(len(found), 3)], ", "), "")
-	case errors.As(err, &failure) && failure.IsNotFound:
-		e.network("dns", gradeFail, "the name "+host+" does not exist",
-			"correct the endpoint's name; where it is private, this machine needs the private DNS zone")
+		f.Result, f.Seen = gradeOK, host+" is "+strings.Join(found[:min(len(found), 3)], ", ")
+	case failure != nil && failure.IsNotFound:
+		f.Seen = "the name " + host + " does not exist"
+		f.Mend = "correct the name; where it is private, this machine needs the private DNS zone"
 	default:
-		e.network("dns", gradeFail, "the name "+host+" could not be looked up: "+quote(err.Error()),
-			"look at this machine's DNS: /etc/resolv.conf, or the cluster's DNS policy")
+		f.Seen = "the name " + host + " could not be looked up: " + quote(err.Error())
+		f.Mend = "look at this machine's DNS: /etc/resolv.conf, or the cluster's DNS policy"
 	}
+	e.network(h, f)
 	return err == nil
 }
 
-// address returns where the endpoint listens.
-func (e *examination) address() string {
-	u := e.at.Endpoint
+// address returns where a hop listens.
+func (h hop) address() string {
 	port := "443"
-	if u.Scheme == "http" {
+	if h.at.Scheme == "http" {
 		port = "80"
 	}
-	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
+	return net.JoinHostPort(h.at.Hostname(), cmp.Or(h.at.Port(), port))
 }
 
-// connect opens a connection and closes it.
-func (e *examination) connect(ctx context.Context) bool {
+// connect opens a connection to a hop.
+func (e *examination) connect(ctx context.Context, h hop) (net.Conn, bool) {
 	dialer := net.Dialer{Timeout: e.timeout}
-	conn, err := dialer.DialContext(ctx, "tcp", e.address())
-	var failure net.Error
+	conn, err := dialer.DialContext(ctx, "tcp", h.address())
+	f := finding{Check: "tcp", Result: gradeFail}
+	failure, _ := errors.AsType[net.Error](err)
 	switch {
 	case err == nil:
-		at := conn.RemoteAddr().String()
-		_ = conn.Close() // nothing was written
-		e.network("tcp", gradeOK, "connected to "+at, "")
+		f.Result, f.Seen = gradeOK, "connected to "+conn.RemoteAddr().String()
 	case errors.Is(err, syscall.ECONNREFUSED):
-		e.network("tcp", gradeFail, "nobody listens at "+e.address(), "correct the endpoint's name and port, or start what listens there")
-	case errors.As(err, &failure) && failure.Timeout():
-		e.network("tcp", gradeFail, "no connection to "+e.address()+" within "+e.timeout.String(),
-			"let this machine through the firewall to it (port 443), or use a private endpoint")
+		f.Seen, f.Mend = "nobody listens at "+h.address(), "correct the name and port, or start what listens there"
+	case failure != nil && failure.Timeout():
+		f.Seen = "no connection to " + h.address() + " within " + e.timeout.String()
+		f.Mend = "let this machine through the firewall to it, or use a private endpoint or a proxy"
 	default:
-		e.network("tcp", gradeFail, quote(err.Error()), "look at routes and firewalls between this machine and "+e.address())
+		f.Seen, f.Mend = quote(err.Error()), "look at routes and firewalls between this machine and "+h.address()
 	}
-	return err == nil
+	e.network(h, f)
+	return conn, err == nil
 }
 
-// soon is how little of a certificate's life is worth a warning.
-const soon = 14 * 24 * time.Hour
-
-// handshake looks at the certificate.
-func (e *examination) handshake(ctx context.Context) bool {
-	u := e.at.Endpoint
-	if u.Scheme == "http" {
-		e.network("tls", gradeOK, "plain http, on this machine alone", "")
-		return true
-	}
+// secure begins TLS on a connection to a hop, and looks at the certificate.
+func (e *examination) secure(ctx context.Context, conn net.Conn, h hop) (net.Conn, bool) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	dialer := tls.Dialer{Config: &tls.Config{ServerName: u.Hostname(), RootCAs: e.roots, Time: e.now, MinVersion: tls.VersionTLS12}}
-	conn, err := dialer.DialContext(ctx, "tcp", e.address())
-	if err != nil {
-		seen, mend := e.untrusted(err)
-		e.network("tls", gradeFail, seen, mend)
-		return false
-	}
-	defer func() { _ = conn.Close() }() // nothing was written
-	secure, ok := conn.(*tls.Conn)
-	if !ok {
-		return true
+	secure := tls.Client(conn, &tls.Config{ServerName: h.at.Hostname(), RootCAs: e.way.Roots, Time: e.now, MinVersion: tls.VersionTLS12})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		e.network(h, e.untrusted(err, h))
+		return nil, false
 	}
 	state := secure.ConnectionState()
 	end := state.PeerCertificates[0].NotAfter
 	left := end.Sub(e.now())
-	seen := fmt.Sprintf("%s, the certificate is good for %s more, until %s",
-		tls.VersionName(state.Version), plural(int(left/(24*time.Hour)), "day"), end.UTC().Format(time.DateOnly))
+	f := finding{Check: "tls", Result: gradeOK, Seen: fmt.Sprintf("%s, the certificate is good for %s more, until %s",
+		tls.VersionName(state.Version), plural(int(left/(24*time.Hour)), "day"), end.UTC().Format(time.DateOnly))}
 	if left < soon {
-		e.network("tls", gradeWarn, seen, "renew it, or ask who keeps the endpoint to")
-		return true
+		f.Result, f.Mend = gradeWarn, "renew it, or ask who keeps what listens there to"
 	}
-	e.network("tls", gradeOK, seen, "")
-	return true
+	e.network(h, f)
+	return secure, true
 }
 
-// untrusted says why TLS failed, and what to do.
-func (e *examination) untrusted(err error) (seen, mend string) {
-	var unknown x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var foreign tls.RecordHeaderError
-	host := e.at.Endpoint.Hostname()
-	switch {
-	case errors.As(err, &unknown):
-		issuer := "somebody"
-		if unknown.Cert != nil {
-			issuer = cmp.Or(unknown.Cert.Issuer.CommonName, unknown.Cert.Issuer.String())
-		}
-		return "the certificate is issued by " + quote(issuer) + ", whom this machine does not trust",
-			"where a proxy on the way puts its own certificate in, add its CA to the machine's, or name it in SSL_CERT_FILE; in a container, install CA certificates"
-	case errors.As(err, &name):
-		names := slices.Clone(name.Certificate.DNSNames)
-		for _, ip := range name.Certificate.IPAddresses {
-			names = append(names, ip.String())
-		}
-		return "the certificate is for " + quote(strings.Join(names, ", ")) + ", not for " + host,
-			"write the endpoint with a name that the certificate has"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && e.now().Before(invalid.Cert.NotBefore):
-		return "the certificate is good from " + invalid.Cert.NotBefore.UTC().Format(time.RFC3339) + " on: by this machine's clock that is to come",
-			"set this machine's clock"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the certificate has expired on " + invalid.Cert.NotAfter.UTC().Format(time.RFC3339),
-			"renew it, or ask who keeps the endpoint to; or set this machine's clock, if it is ahead"
-	case errors.As(err, &foreign):
-		return "what listens at " + e.address() + " does not speak TLS", "correct the endpoint's port"
-	default:
-		return quote(err.Error()), "look at what is between this machine and " + e.address()
-	}
-}
+// soon is how little of a certificate's life is worth a warning.
+const soon = 14 * 24 * time.Hour
 
 // How far the clocks may be apart: a Date is cut to the second and has traveled,
 // and Entra ID refuses tokens beyond five minutes.
@@ -184,7 +161,7 @@ func (e *examination) clock(h http.Header, now time.Time) {
 		return
 	}
 	skew := now.Sub(date).Round(time.Second)
-	f := finding{Check: "clock", Target: e.name, Result: gradeOK, Seen: "this machine's and the backend's clocks agree"}
+	f := finding{Check: "clock", Result: gradeOK, Seen: "this machine's and the backend's clocks agree"}
 	if skew.Abs() >= skewWarn {
 		direction := "ahead of"
 		if skew < 0 {
@@ -196,5 +173,5 @@ func (e *examination) clock(h http.Header, now time.Time) {
 	if skew.Abs() >= skewFail {
 		f.Result = gradeFail
 	}
-	e.add(f)
+	e.network(e.endpoint(), f)
 }

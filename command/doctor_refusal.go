@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"weir/openai"
+	"weir/upstream"
 )
 
 // complaint is what an error's body says, in any of the forms that Azure, API
@@ -63,11 +64,23 @@ type refusal struct {
 // refusal says what an answer that is none means, and how to mend it. The subject
 // is nil where the backend's models were asked for.
 func (e *examination) refusal(r reply, s *subject) refusal {
+	f := e.meaning(r, s)
+	f.Target = e.name
+	if s != nil {
+		f.Target, f.Path = s.ID(), cmp.Or(f.Path, s.path)
+	}
+	return f
+}
+
+func (e *examination) meaning(r reply, s *subject) refusal {
 	if r.err != nil {
 		return e.silence(r.err)
 	}
 	says := readComplaint(r.body)
 	switch {
+	case r.status == http.StatusOK:
+		return e.fault(gradeFail, "call", "200, and no answer of a model: "+mimeOf(r.header),
+			"look at what is in front of the endpoint, such as a sign-in page", "endpoint")
 	case r.status == http.StatusUnauthorized:
 		return e.unauthorized(says)
 	case r.status == http.StatusForbidden:
@@ -82,14 +95,14 @@ func (e *examination) refusal(r reply, s *subject) refusal {
 		return e.fault(gradeFail, "call", fmt.Sprintf("%d: it sends elsewhere, and Weir follows no redirects", r.status),
 			"write the address of the resource itself", "endpoint")
 	case r.status >= 500:
-		return e.fault(gradeFail, "call", e.status(r.status, says), "ask again; if it stays, look at the state of the service in its region", "")
+		return e.fault(gradeFail, "call", status(r.status, says), "ask again; if it stays, look at the state of the service in its region", "")
 	default:
-		return e.fault(gradeFail, "call", e.status(r.status, says), "look at what is in front of the endpoint", "endpoint")
+		return e.fault(gradeFail, "call", status(r.status, says), "look at what is in front of the endpoint", "endpoint")
 	}
 }
 
 // status returns a status with what its body says.
-func (e *examination) status(status int, says complaint) string {
+func status(status int, says complaint) string {
 	text := strconv.Itoa(status)
 	if says.Message != "" {
 		text += ": " + quote(says.Message)
@@ -97,11 +110,12 @@ func (e *examination) status(status int, says complaint) string {
 	return text
 }
 
-// fault returns a finding about a key of the backend; an empty one concerns none.
+// fault returns a finding about a key of the backend; an empty one is that of what
+// was asked.
 func (e *examination) fault(result grade, check, seen, mend, key string) refusal {
 	f := finding{Check: check, Result: result, Seen: seen, Mend: mend}
 	if key != "" {
-		f.Path = "backends." + e.name + "." + key
+		f.Path = e.key(key)
 	}
 	if check == "api-version" {
 		e.versioned = true
@@ -111,15 +125,13 @@ func (e *examination) fault(result grade, check, seen, mend, key string) refusal
 
 // silence is of a request without an answer.
 func (e *examination) silence(err error) refusal {
-	var none *credentialError
+	_, none := errors.AsType[*credentialError](err)
 	switch {
-	case errors.As(err, &none) && e.file.Backends[e.name].Auth.PassThrough:
-		return e.fault(gradeWarn, "credential", "not asked: it takes the token of each caller", "send a request through the gateway with one", "auth")
-	case errors.As(err, &none):
+	case none:
 		return e.fault(gradeFail, "credential", "there is none to send: "+quote(err.Error()),
-			"correct auth; for Entra ID let this machine reach where its tokens come from", "auth")
+			"correct auth; for Entra ID let this machine, or the backend's proxy, reach where its tokens come from", "auth")
 	case errors.Is(err, context.DeadlineExceeded):
-		return e.fault(gradeFail, "call", "no answer within "+e.timeout.String(), "give it longer with --timeout; if it stays, look at the state of the service", "")
+		return e.fault(gradeFail, "call", "no answer within "+e.timeout.String(), "give it longer with --timeout; if it stays, look at the state of the service in its region", "")
 	default:
 		return e.fault(gradeFail, "call", "the connection broke: "+quote(err.Error()), "ask again; if it stays, look at what is between this machine and the endpoint", "endpoint")
 	}
@@ -137,6 +149,8 @@ func (e *examination) unauthorized(says complaint) refusal {
 	case says.says("access token", "audience"):
 		return e.fault(gradeFail, "credential", "401: the token of Entra ID is not accepted: it is missing, has expired, or is for another audience",
 			"correct tenant and scope (https://cognitiveservices.azure.com/.default in the public cloud), and this machine's clock", "auth")
+	case e.compatible():
+		return e.fault(gradeFail, "credential", "401: the key is not accepted", "take a key that this server knows", "auth.api_key")
 	default:
 		return e.fault(gradeFail, "credential", "401: the key is not accepted",
 			"take a key of this very resource (Azure portal, Keys and Endpoint), and check that the endpoint is its own", "auth.api_key")
@@ -161,17 +175,36 @@ func (e *examination) forbidden(says complaint) refusal {
 	}
 }
 
+// compatible reports whether the backend is none of Azure's.
+func (e *examination) compatible() bool { return e.at.Kind == upstream.OpenAI }
+
 // missing is of a deployment or a path that is not there.
 func (e *examination) missing(says complaint, s *subject) refusal {
-	if s != nil && (strings.EqualFold(says.Code, "DeploymentNotFound") || says.Code == "model_not_found") {
+	switch {
+	case s != nil && e.compatible() && says.says("model"):
+		mend := "write the name of a model that it has"
+		if len(e.models) > 0 {
+			mend += ": " + quote(strings.Join(e.models, ", "))
+		}
+		return e.absent(s, "404: the server has no model "+s.Name, mend)
+	case e.compatible():
+		return e.fault(gradeFail, "call", "404: there is no such path", "write the base URL that the server documents, such as https://api.openai.com/v1", "endpoint")
+	case s != nil && (strings.EqualFold(says.Code, "DeploymentNotFound") || says.Code == "model_not_found"):
 		e.version(s.ID())
-		f := e.fault(gradeFail, "deployment", "404: the resource has no deployment "+s.Name,
-			"write the name it has in Azure, or deploy it; a new one takes up to 5 minutes to be there", "")
-		f.Path = s.path
-		return f
+		return e.absent(s, "404: the resource has no deployment "+s.Name, "write the name it has in Azure, or deploy it; a new one takes up to 5 minutes to be there")
+	default:
+		return e.fault(gradeFail, "api-version", "404: there is no such path: the api_version, or the endpoint, is another one",
+			"for the endpoint of the resource alone take api_version: v1, or a dated one that Azure still has, such as 2024-10-21", "api_version")
 	}
-	return e.fault(gradeFail, "api-version", "404: there is no such path: the api_version, or the endpoint, is another one",
-		"for the endpoint of the resource alone take api_version: v1, or a dated one that Azure still has, such as 2024-10-21", "api_version")
+}
+
+// absent is of a deployment that is not there, or none to chat with.
+func (e *examination) absent(s *subject, seen, mend string) refusal {
+	f := e.fault(gradeFail, "deployment", seen, mend, "")
+	if s.path != "" {
+		f.Path = s.path + ".deployment"
+	}
+	return f
 }
 
 // busy is of limits that are reached: the rest is well.
@@ -203,12 +236,10 @@ func (e *examination) bad(says complaint, s *subject) refusal {
 	case says.says("api version", "api-version"):
 		return e.fault(gradeFail, "api-version", "400: "+quote(says.Message), "api_version: v1, or a dated one such as 2024-10-21", "api_version")
 	case s != nil && (says.Code == "OperationNotSupported" || says.Code == "operation_not_supported"):
-		f := e.fault(gradeFail, "deployment", "400: the model of the deployment does not chat", "name a deployment of a chat model", "")
-		f.Path = s.path
-		return f
+		return e.absent(s, "400: the model of the deployment does not chat", "name a deployment of a chat model")
 	case says.Code == "content_filter":
 		return e.fault(gradeWarn, "filter", "400: the content filter refuses even \"Say ok.\"", "look at the deployment's content filter and blocklists", "")
 	default:
-		return e.fault(gradeFail, "call", e.status(http.StatusBadRequest, says), "look at what the message names", "")
+		return e.fault(gradeFail, "call", status(http.StatusBadRequest, says), "look at what the message names", "")
 	}
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -33,13 +34,13 @@ type finding struct {
 }
 
 // add notes a finding, without what must not be shown, and with its line where
-// something is to be mended there.
+// something is to be mended: that of the backend where it names none.
 func (e *examination) add(f finding) {
 	f.Seen, f.Mend = e.mask(f.Seen), e.mask(f.Mend)
 	if f.Result == gradeOK {
 		f.Path, f.Mend = "", ""
-	}
-	if f.Path != "" {
+	} else {
+		f.Path = cmp.Or(f.Path, "backends."+e.name)
 		f.File, f.Line = e.where(f.Path)
 	}
 	e.findings = append(e.findings, f)

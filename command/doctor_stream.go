@@ -18,18 +18,20 @@ func (e *examination) streamed(r reply, s *subject) {
 	case r.status == http.StatusOK:
 		e.add(finding{
 			Check: "stream", Target: s.ID(), Result: gradeFail, Seen: "a stream was asked for, and the answer is " + mimeOf(r.header),
-			Mend: "look at what is in front of the endpoint: it must pass streams on", Path: e.endpointPath(),
+			Mend: "look at what is in front of the endpoint: it must pass streams on", Path: e.key("endpoint"),
 		})
 	case r.status == http.StatusBadRequest && says.about("stream_options"):
 		e.version(s.ID())
-		e.add(finding{
-			Check: "stream", Target: s.ID(), Result: gradeWarn, Path: "backends." + e.name + ".api_version",
-			Seen: "it refuses stream_options: tokens of streams are counted by Weir",
-			Mend: "api_version: v1, or 2024-09-01-preview or later",
-		})
+		f := finding{
+			Check: "stream", Target: s.ID(), Result: gradeWarn, Seen: "it refuses stream_options: tokens of streams are counted by Weir",
+			Mend: "api_version: v1, or 2024-09-01-preview or later", Path: e.key("api_version"),
+		}
+		if e.compatible() {
+			f.Mend, f.Path = "a newer version of the server may take it", s.path
+		}
+		e.add(f)
 	default:
 		f := e.refusal(r, s)
-		f.Target = s.ID()
 		if f.alive && f.Result == gradeOK {
 			f.Check, f.Seen = "stream", "not seen: it thought longer than the answer may be"
 		}
@@ -57,7 +59,7 @@ func (e *examination) events(r reply, s *subject) {
 		mode = max(mode, filterOf(event.Root))
 	}
 	if failed != "" {
-		e.add(finding{Check: "stream", Target: s.ID(), Result: gradeFail, Seen: failed, Mend: "ask again; if it stays, look at what is in front of the endpoint"})
+		e.add(finding{Check: "stream", Target: s.ID(), Result: gradeFail, Seen: failed, Mend: "ask again; if it stays, look at what is in front of the endpoint", Path: e.key("endpoint")})
 		return
 	}
 	if !e.asked(s) {

@@ -61,6 +61,11 @@ func (examined) of(t *testing.T, r result) examined {
 	if strings.Contains(r.out+r.err, "canary") {
 		t.Errorf("a secret is shown:\n%s\n%s", r.out, r.err)
 	}
+	for _, f := range e.Checks {
+		if whole := f.Mend != "" && f.Path != "" && f.File != ""; whole != (f.Result != gradeOK) {
+			t.Errorf("what is not ok has a mend and a place, and nothing else: %+v", f)
+		}
+	}
 	if want := exitOK; e.OK != (r.code == want) {
 		t.Errorf("ok is %t, and the exit code %d", e.OK, r.code)
 	}
@@ -106,9 +111,6 @@ func TestDoctorOfTheHealthy(t *testing.T) {
 	seen := map[string]string{}
 	for _, f := range got.Checks {
 		seen[f.Check] = f.Seen
-		if f.Mend+f.Path+f.File != "" {
-			t.Errorf("%s is ok, and has the mend %q at %s", f.Check, f.Mend, f.File)
-		}
 	}
 	for check, part := range map[string]string{
 		"api-version": "2024-10-21", "model": "gpt-4o-2024-11-20", "region": "East US 2", "limits": "of 30000 tokens", "filter": "synchronous: ",
@@ -164,15 +166,15 @@ func TestDoctorOfRefusals(t *testing.T) {
 		{"a string as error", "string-error", "api-version fail", "no such path", "api_version: v1", 3},
 		{"too old", "version-model", "api-version fail", "Model {modelName}", "api_version: 2024-12-01-preview or later, or v1", 3},
 		{"not of the model", "wrong-operation", "deployment fail", "does not chat", "chat model", 5},
-		{"filter", "content-filter", "filter warn", "content filter refuses", "blocklists", 0},
-		{"full", "rate-limit 7", "limits warn", "limits are reached now, for 7 s", "raise the deployment's limits", 0},
-		{"unpaid", "insufficient-quota", "call fail", "no money", "billing", 0},
-		{"server error", "server-error", "call fail", "500: The server had an error", "region", 0},
-		{"bad gateway", "bad-gateway", "call fail", "502", "region", 0},
+		{"filter", "content-filter", "filter warn", "content filter refuses", "blocklists", 5},
+		{"full", "rate-limit 7", "limits warn", "limits are reached now, for 7 s", "raise the deployment's limits", 5},
+		{"unpaid", "insufficient-quota", "call fail", "no money", "billing", 5},
+		{"server error", "server-error", "call fail", "500: The server had an error", "region", 5},
+		{"bad gateway", "bad-gateway", "call fail", "502", "region", 5},
 		{"redirect", "redirect", "call fail", "307: it sends elsewhere", "the resource itself", 3},
 		{"sign-in page", "html-for-stream", "call fail", "no answer of a model: text/html", "sign-in page", 3},
 		{"broken off", "close-after-read", "call fail", "the connection broke", "between", 3},
-		{"other 400", "empty-array", "call fail", "400: ", "message names", 0},
+		{"other 400", "empty-array", "call fail", "400: ", "message names", 5},
 		{"too large", "too-large", "call fail", "413: Request body too large.", "in front", 3},
 	}
 	for _, tt := range tests {
@@ -211,7 +213,7 @@ func TestDoctorOfBackends(t *testing.T) {
 		{"key", 401, `{"error":{"code":"401","message":"Access denied due to invalid subscription key ` + doctorKey + `."}}`, []string{"credential azure fail", "call azure/main fail"}, "the key is not accepted", 3},
 		{"network", 403, `{"error":{"code":"403","message":"Public access is disabled. Please configure private endpoint."}}`, []string{"network azure fail", "call azure/main fail"}, "network rules", 3},
 		{"version", 400, `{"error":{"code":"BadRequest","message":"API version not supported"}}`, []string{"api-version azure fail", "call azure/main fail"}, "API version not supported", 3},
-		{"page", 502, "<html>", []string{"call azure fail", "call azure/main fail"}, "502", 0},
+		{"page", 502, "<html>", []string{"call azure fail", "call azure/main fail"}, "502", 3},
 		{"secret", 418, `{"error":{"message":"no ` + doctorKey + ` \u001b[2J here"}}`, []string{"call azure fail", "call azure/main fail"}, "418: no [secret] [2J here", 3},
 		{
 			"listing not allowed", 401, `{"error":{"code":"PermissionDenied","message":"Principal does not have access to API/Operation."}}`,
@@ -434,8 +436,9 @@ func TestDoctorTable(t *testing.T) {
 	got := weir(t, "", "doctor", "-c", path)
 	text := strings.NewReplacer(azure.URL[len("http://"):], "ADDRESS", path, "weir.yaml").Replace(got.out)
 	want := `CHECK       TARGET       RESULT  SEEN
-proxy       environment  warn    HTTPS_PROXY is set, and Weir does not read it: it connects directly
-                                 → nothing, where the checks below reach the backends; else let this machine connect to them, or give them private endpoints
+proxy       environment  warn    HTTPS_PROXY is set, and Weir does not read it: it goes through the proxy of a backend alone
+                                 → nothing, where the checks below reach the backends; else write proxy: http://HOST:PORT to them in a configuration file
+                                   at weir.yaml:2: backends
 dns         azure        ok      127.0.0.1 is an address
 tcp         azure        ok      connected to ADDRESS
 tls         azure        ok      plain http, on this machine alone
@@ -445,6 +448,7 @@ credential  azure        fail    401: the key is not accepted
                                    at weir.yaml:3: backends.azure.auth.api_key
 call        azure/main   fail    not asked: its backend refuses us
                                  → mend the backend first
+                                   at weir.yaml:3: backends.azure
 
 4 ok, 1 warning, 2 failures; 0 answers asked for, 0 tokens of prompts and 0 of answers
 `
