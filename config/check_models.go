@@ -19,6 +19,7 @@ func (r *reader) checkModels(f *File) {
 			m.BaseModel = name
 			f.Models[name] = m
 		}
+		r.checkPrices(path, m)
 		r.checkAliases(path, name, m.Aliases, owner)
 		r.checkTokens(path, m)
 		r.checkDeployments(path, m, f, backends)

@@ -39,6 +39,10 @@ type Options struct {
 	// knows it; 0 is a window that it does not know. Nil: every base model
 	// counts as known.
 	KnownModel func(base string) (contextWindow int, ok bool)
+
+	// KnownPrice reports whether the gateway knows what the tokens of a base
+	// model cost. Nil: every price counts as known.
+	KnownPrice func(base string) bool
 }
 
 // Schema returns the JSON schema of the file, draft 2020-12. The caller may

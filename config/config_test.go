@@ -237,7 +237,7 @@ func TestDefaults(t *testing.T) {
 	if f == nil {
 		t.Fatal(texts(problems))
 	}
-	policy := config.Policy{SpecialTokens: "reject", OnOutputOverflow: "lower", OnContextOverflow: "reject", Mode: "enforce"}
+	policy := config.Policy{SpecialTokens: "reject", OnOutputOverflow: "lower", OnContextOverflow: "reject", Mode: "enforce", ReserveQuantile: 0.9}
 	want := &config.File{
 		Version: 1,
 		Server: config.Server{
@@ -266,6 +266,12 @@ func TestDefaults(t *testing.T) {
 		Telemetry: config.Telemetry{
 			Log:       config.Log{Level: "info", Format: "auto"},
 			AccessLog: config.AccessLog{Enabled: true, Exclude: []string{"/healthz", "/livez", "/readyz", "/metrics"}},
+		},
+		State: config.State{
+			Limits: config.LimitStore{
+				Store: "memory", OnError: "local", Replicas: 1, Slice: config.Slice{From: 200, Share: 0.05, For: 200 * time.Millisecond},
+			},
+			Ledger: config.Ledger{Retain: 32 * 24 * time.Hour, Durability: "batch", MaxRows: 100000},
 		},
 	}
 	if diff := cmp.Diff(want, f); diff != "" {
@@ -310,15 +316,22 @@ telemetry: { access_log: { enabled: "${TRUE}", exclude: [] } }
 	}
 	low := config.Policy{
 		Extends: "mid", SpecialTokens: "reject", MaxInputTokens: 50, MaxTurns: 7,
-		OnOutputOverflow: "lower", OnContextOverflow: "reject", Mode: "enforce",
+		OnOutputOverflow: "lower", OnContextOverflow: "reject", Mode: "enforce", ReserveQuantile: 0.9,
 	}
 	if diff := cmp.Diff(low, f.Policies["low"]); diff != "" {
 		t.Errorf("policy (-want +got):\n%s", diff)
 	}
+	idle := config.Budget{Period: "month", Zone: "UTC", AlertAt: []config.Percent{0.8, 1}, Mode: "enforce"}
 	team := config.Team{
-		Owner: "${KEY} of 12", Policy: "low", Limits: config.Limits{RPM: 12, TPM: 34}, Weight: 1, Keys: []config.Key{
-			{ID: "file", Value: "a-key-in-a-file-that-is-long", Expires: time.Date(2030, 2, 1, 0, 0, 0, 0, time.UTC), Priority: "normal"},
-			{ID: "time", Value: "0123456789abcdef", Expires: time.Date(2030, 1, 31, 11, 0, 0, 0, time.UTC), Priority: "normal"},
+		Owner: "${KEY} of 12", Policy: "low", Limits: config.Limits{RPM: 12, TPM: 34, Mode: "enforce"}, Weight: 1, Budget: idle, Keys: []config.Key{
+			{
+				ID: "file", Value: "a-key-in-a-file-that-is-long", Expires: time.Date(2030, 2, 1, 0, 0, 0, 0, time.UTC),
+				Priority: "normal", Limits: config.Limits{Mode: "enforce"}, Budget: idle,
+			},
+			{
+				ID: "time", Value: "0123456789abcdef", Expires: time.Date(2030, 1, 31, 11, 0, 0, 0, time.UTC),
+				Priority: "normal", Limits: config.Limits{Mode: "enforce"}, Budget: idle,
+			},
 		},
 	}
 	if diff := cmp.Diff(team, f.Teams["a"]); diff != "" {

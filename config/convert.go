@@ -13,7 +13,9 @@ import (
 func wanted(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
-		return "a duration such as 30s or 5m"
+		return "a duration such as 30s, 5m or 30d"
+	case reflect.TypeFor[Percent]():
+		return "a share such as 80% or 0.8"
 	case reflect.TypeFor[Size]():
 		return "a size such as 20MiB"
 	case reflect.TypeFor[time.Time]():
@@ -40,7 +42,9 @@ func convert(v reflect.Value, s scalar) bool {
 	text := s.any || s.kind == "text"
 	switch p := v.Addr().Interface().(type) {
 	case *time.Duration:
-		return text && store(p, s.text, time.ParseDuration)
+		return text && store(p, s.text, ParseDuration)
+	case *Percent:
+		return (text || strings.HasPrefix(s.kind, "a number")) && store(p, s.text, ParsePercent)
 	case *Size:
 		return (text || s.kind == "a number") && store(p, s.text, ParseSize)
 	case *time.Time:
@@ -148,7 +152,11 @@ func setDefault(v reflect.Value, tag reflect.StructTag) {
 	case !ok:
 		v.SetZero()
 	case v.Kind() == reflect.Slice:
-		v.Set(reflect.ValueOf(strings.Fields(text)))
+		items := strings.Fields(text)
+		v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+		for i, item := range items {
+			convert(v.Index(i), scalar{text: item, any: true})
+		}
 	default:
 		convert(v, scalar{text: text, any: true})
 	}

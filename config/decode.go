@@ -35,6 +35,9 @@ func (r *reader) decode(n ast.Node, v reflect.Value, f field) {
 		return
 	}
 	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		r.decodeStruct(n, v.Elem(), f)
 	case reflect.Struct:
 		r.decodeStruct(n, v, f)
 	case reflect.Map:
@@ -53,6 +56,8 @@ func isScalar(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map, reflect.Slice:
 		return false
+	case reflect.Pointer:
+		return t.Elem().Kind() != reflect.Struct
 	default:
 		return true
 	}
@@ -172,6 +177,7 @@ func (r *reader) complete(v reflect.Value, tag reflect.StructTag, f field, writt
 	switch {
 	case written:
 	case v.Kind() == reflect.Struct && !isScalar(v.Type()):
+		sub.silent = true // what it requires is required where it is written
 		r.decode(nil, v, sub)
 	default:
 		setDefault(v, tag)

@@ -65,7 +65,9 @@ func (r *reader) entra(path string, local bool) Entra {
 func (r *reader) decodeSettings(f *File) {
 	r.decode(nil, reflect.ValueOf(&f.Server).Elem(), field{path: "server", global: true})
 	r.decode(nil, reflect.ValueOf(&f.Resilience).Elem(), field{path: "resilience", global: true})
+	r.decode(nil, reflect.ValueOf(&f.State).Elem(), field{path: "state", global: true})
 	r.decode(nil, reflect.ValueOf(&f.Telemetry).Elem(), field{path: "telemetry", global: true})
+	r.decode(nil, reflect.ValueOf(&f.Admin).Elem(), field{path: "admin", global: true})
 }
 
 // variable returns an environment variable, which stands for the value of

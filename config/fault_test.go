@@ -126,7 +126,7 @@ func syntaxFaults() []fault {
 		{"a dash for an underscore", goodHead + "server: { §max-body: 5 }\n", "E004", "server.max-body", "unknown key", `"max_body"`},
 		{"a key one floor up", goodHead + "teams: { a: { §rpm: 5 } }\n", "E004", "teams.a.rpm", "unknown key", "it belongs in teams.a.limits"},
 		{"a key elsewhere", goodHead + "telemetry: { §max_attempts: 5 }\n", "E004", "telemetry.max_attempts", "unknown key", "it belongs in resilience.retry"},
-		{"a key of a later part", goodHead + "teams: { a: { §budget: { usd: 5 } } }\n", "E004", "teams.a.budget", `unknown key "budget"`, "known here: owner"},
+		{"a key of a later part", goodHead + "teams: { a: { §quotas: { usd: 5 } } }\n", "E004", "teams.a.quotas", `unknown key "quotas"`, "known here: owner"},
 		{"a secret as a key", goodHead + "teams: { a: { §sk-CANARY: x } }\n", "E004", "teams.a", "unknown key [secret]", "known here"},
 		{"beyond ASCII", goodHead + "teams: { a: { owner: \"äöü\", §mödels: [] } }\n", "E004", "teams.a.mödels", "unknown key", `"models"`},
 	}

@@ -33,8 +33,14 @@ type File struct {
 	// Resilience holds time-outs, retries, the breaker and the queue.
 	Resilience Resilience `yaml:"resilience"`
 
-	// Telemetry holds the logs.
+	// State says where the limits are counted and where usage is written down.
+	State State `yaml:"state"`
+
+	// Telemetry holds the logs and the alerts.
 	Telemetry Telemetry `yaml:"telemetry"`
+
+	// Admin says who may use the admin address beyond health and metrics.
+	Admin Admin `yaml:"admin"`
 
 	// PassThrough is the backend that serves any model under its own name as
 	// the deployment's name. It is set by FromEnvironment alone, and Models is
@@ -195,6 +201,10 @@ type Model struct {
 	// as learned.
 	FixedTemperature *bool `yaml:"fixed_temperature"`
 
+	// Price overrides what the base model's tokens cost. Absent: by the base
+	// model.
+	Price *Price `yaml:"price"`
+
 	// Deployments serve the model.
 	Deployments []Deployment `yaml:"deployments" required:"true" minItems:"1"`
 }
@@ -245,6 +255,9 @@ type Deployment struct {
 	// FixedTemperature overrides the model's for this deployment. Absent: the
 	// model's.
 	FixedTemperature *bool `yaml:"fixed_temperature"`
+
+	// Price overrides the model's for this deployment. Absent: the model's.
+	Price *Price `yaml:"price"`
 }
 
 // Policy is what a request must satisfy.
@@ -267,6 +280,12 @@ type Policy struct {
 	// DefaultOutputTokens is set where the client names no bound. 0: none is
 	// set.
 	DefaultOutputTokens int `yaml:"default_output_tokens" min:"1" max:"100000000"`
+
+	// ReserveQuantile says how much of its allowance is set aside for an answer
+	// that neither the client nor the policy bounds: as much as this part of
+	// the team's last answers by the model did not exceed. What was not used is
+	// given back. 0: 1024 tokens, whatever the last answers were.
+	ReserveQuantile float64 `yaml:"reserve_quantile" default:"0.9" min:"0" max:"1"`
 
 	// MaxTurns bounds a conversation. 0: no bound.
 	MaxTurns int `yaml:"max_turns" min:"1" max:"1000000"`
@@ -300,6 +319,14 @@ type Team struct {
 	// Limits of the team, shared by its keys.
 	Limits Limits `yaml:"limits"`
 
+	// OnError says what becomes of the team's requests while the Redis that
+	// counts does not answer, as state.limits.on_error does for all. Absent: as
+	// it says there.
+	OnError string `yaml:"on_error" enum:"local open closed"`
+
+	// Budget is how much money the team may spend, all its keys together.
+	Budget Budget `yaml:"budget"`
+
 	// Weight is the team's share, beside other teams, of deployments that have
 	// no room for all. It counts in tokens.
 	Weight int `yaml:"weight" default:"1" min:"1" max:"1000"`
@@ -325,6 +352,9 @@ type Limits struct {
 
 	// BurstTokens is how many tokens may be taken at once. 0: as tpm.
 	BurstTokens int `yaml:"burst_tokens" min:"1" max:"100000000000"`
+
+	// Mode is enforce, or shadow: decide, count and log, but let pass.
+	Mode string `yaml:"mode" default:"enforce" enum:"enforce shadow"`
 }
 
 // Key is one key of a team, given as its SHA-256 or as its value.
@@ -349,4 +379,7 @@ type Key struct {
 
 	// Limits of this key, beside those of its team.
 	Limits Limits `yaml:"limits"`
+
+	// Budget is how much money this key may spend, within that of its team.
+	Budget Budget `yaml:"budget"`
 }

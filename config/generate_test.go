@@ -88,7 +88,7 @@ func read(t *testing.T, path string) string {
 func comments(t *testing.T) map[string]string {
 	t.Helper()
 	docs := map[string]string{}
-	for _, file := range []string{"file.go", "operation.go"} {
+	for _, file := range []string{"file.go", "operation.go", "state.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
@@ -166,7 +166,10 @@ func valueSchema(t reflect.Type, tag reflect.StructTag, docs map[string]string) 
 	}
 	switch t {
 	case reflect.TypeFor[time.Duration]():
-		return text(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
+		const part = `[0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h)`
+		return text(`^([0-9]+d(` + part + `)*|(` + part + `)+)$`)
+	case reflect.TypeFor[config.Percent]():
+		return orReference(map[string]any{"type": []any{"number", "string"}, "pattern": `^[0-9.]+ *%?$`, "exclusiveMinimum": 0, "maximum": 1})
 	case reflect.TypeFor[config.Size]():
 		return orReference(map[string]any{"type": []any{"integer", "string"}, "pattern": `^[0-9]+ *([KkMmGg]i?)?[Bb]?$`, "minimum": 0})
 	case reflect.TypeFor[time.Time]():
@@ -190,7 +193,9 @@ func valueSchema(t reflect.Type, tag reflect.StructTag, docs map[string]string) 
 			bound, of = "minimum", "min"
 		}
 		return orReference(map[string]any{"type": "number", bound: number(tag, of, ""), "maximum": number(tag, "max", "")})
-	case reflect.Bool, reflect.Pointer:
+	case reflect.Pointer:
+		return valueSchema(t.Elem(), tag, docs)
+	case reflect.Bool:
 		return orReference(map[string]any{"type": "boolean"})
 	default:
 	}
@@ -248,6 +253,8 @@ func tableOf(b *strings.Builder, t reflect.Type, path string, docs map[string]st
 			sub, at = sub.Elem(), at+".NAME"
 		case reflect.Slice:
 			sub, at = sub.Elem(), at+"[]"
+		case reflect.Pointer:
+			sub = sub.Elem()
 		default:
 		}
 		if sub.Kind() == reflect.Struct && sub != reflect.TypeFor[time.Time]() && sub != reflect.TypeFor[netip.Prefix]() {
@@ -275,6 +282,8 @@ func valueText(t reflect.Type, tag reflect.StructTag) string {
 		return "duration" + limits
 	case reflect.TypeFor[config.Size]():
 		return "size" + limits
+	case reflect.TypeFor[config.Percent]():
+		return "share"
 	case reflect.TypeFor[time.Time]():
 		return "date or time"
 	case reflect.TypeFor[netip.Prefix]():
@@ -286,12 +295,14 @@ func valueText(t reflect.Type, tag reflect.StructTag) string {
 	case reflect.Map:
 		return "mapping by name"
 	case reflect.Slice:
-		return "list of " + strings.Replace(valueText(t.Elem(), ""), "mapping", "mappings", 1)
+		return "list of " + strings.NewReplacer("mapping", "mappings", "share", "shares").Replace(valueText(t.Elem(), ""))
 	case reflect.Int:
 		return "number" + limits
 	case reflect.Float64:
 		return "number" + limits
-	case reflect.Bool, reflect.Pointer:
+	case reflect.Pointer:
+		return valueText(t.Elem(), tag)
+	case reflect.Bool:
 		return "`true`, `false`"
 	default:
 		return "text"

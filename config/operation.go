@@ -108,13 +108,16 @@ type Breaker struct {
 	OpenFor time.Duration `yaml:"open_for" default:"15s" min:"100ms" max:"1h"`
 }
 
-// Telemetry holds the logs.
+// Telemetry holds the logs and the alerts.
 type Telemetry struct {
 	// Log is what the process says about itself.
 	Log Log `yaml:"log"`
 
 	// AccessLog is one line a request.
 	AccessLog AccessLog `yaml:"access_log"`
+
+	// Alerts says where alerts of budgets go, beside the log and the metrics.
+	Alerts Alerts `yaml:"alerts"`
 }
 
 // Log is what the process says about itself.

@@ -82,6 +82,8 @@ func elementOf(t reflect.Type) (reflect.Type, string) {
 		t, below = t.Elem(), ".NAME"
 	case reflect.Slice:
 		t, below = t.Elem(), "[]"
+	case reflect.Pointer:
+		t = t.Elem()
 	default:
 	}
 	if t.Kind() != reflect.Struct || isScalar(t) {

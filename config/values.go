@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Secret is text that never prints: every way of formatting it gives
@@ -99,4 +100,51 @@ func (s Size) String() string {
 		}
 	}
 	return strconv.FormatInt(int64(s), 10)
+}
+
+// Percent is a part of a whole: 0.8 is 80 percent.
+type Percent float64
+
+// ParsePercent reads a part such as 80% or 0.8.
+func ParsePercent(s string) (Percent, error) {
+	digits, percent := strings.CutSuffix(s, "%")
+	x, err := parseFloat(strings.TrimSpace(digits))
+	if err != nil {
+		return 0, errors.New("config: reading a part: neither a number nor one with a percent sign")
+	}
+	if percent {
+		x /= 100
+	}
+	return Percent(x), nil
+}
+
+// String returns the part as people write it, such as 80%.
+func (p Percent) String() string {
+	return strconv.FormatFloat(math.Round(float64(p)*1e9)/1e7, 'f', -1, 64) + "%"
+}
+
+// ParseDuration reads a duration such as 30s, 1h30m, 30d or 1d12h. A day is 24
+// hours, whatever clocks do, and stands first.
+func ParseDuration(s string) (time.Duration, error) {
+	days, rest, found := strings.Cut(s, "d")
+	if !found {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return 0, errors.New("config: reading a duration: not a number with a unit")
+		}
+		return d, nil
+	}
+	n, err := strconv.ParseUint(days, 10, 15)
+	if err != nil || strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "+") {
+		return 0, errors.New("config: reading a duration: days must be a whole number, before all else")
+	}
+	d := time.Duration(n) * 24 * time.Hour
+	if rest == "" {
+		return d, nil
+	}
+	r, err := time.ParseDuration(rest)
+	if err != nil || d+r < 0 {
+		return 0, errors.New("config: reading a duration: not a number with a unit, or too long")
+	}
+	return d + r, nil
 }
