@@ -62,6 +62,9 @@ type Record struct {
 	ReservedCost USD   // that was reserved of the budget
 	Cost         USD   // what the tokens cost at the deployment that answered
 
+	Choices int64 // answers that were asked for; 0 one
+	Bound   int64 // on the tokens of each, the client's or the policy's; 0 none
+
 	Escaped  int      // special tokens made harmless
 	Trimmed  int      // messages dropped
 	Lowered  int64    // the output bound that was set; 0 none
