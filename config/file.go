@@ -102,11 +102,13 @@ type Backend struct {
 	Region string `yaml:"region"`
 
 	// Proxy is the http:// or https:// URL of a proxy that requests go
-	// through. Empty: they go directly, whatever the environment says.
+	// through, and those for tokens of Entra ID; a metadata service is asked
+	// directly. Empty: all go directly, whatever the environment says.
 	Proxy string `yaml:"proxy"`
 
 	// CAFile is the path of certificates in PEM that are believed in place of
-	// the system's. It is read at start.
+	// the system's, and beside them where tokens of Entra ID come from. It is
+	// read at start.
 	CAFile string `yaml:"ca_file"`
 
 	// Auth is the credential. Servers of kind openai on a loopback address may
