@@ -177,13 +177,17 @@ func (w Window) setOutput(r *openai.Request, f *Fitted) {
 }
 
 // Reserve returns the tokens to reserve for a request: its prompt and the answers
-// that it may produce. An answer without a bound is taken for a usual one, and
-// then the whole is at most burst, the largest reservation that is ever admitted
-// (0: any), so that a small allowance never shuts such a request out.
-func (w Window) Reserve(f Fitted, choices, burst int64) int64 {
+// that it may produce. An answer without a bound is taken for one of the usual
+// length (0: not known), and then the whole is at most burst, the largest
+// reservation that is ever admitted (0: any), so that neither a small allowance nor
+// long answers in the past ever shut such a request out.
+func (w Window) Reserve(f Fitted, usual, choices, burst int64) int64 {
 	output := f.Output
 	if output == 0 {
 		output = room
+		if usual > 0 {
+			output = usual
+		}
 		for _, bound := range []int64{w.TeamOutput, w.MaxOutput, w.Context - f.Prompt} {
 			if bound > 0 {
 				output = min(output, bound)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"weir/openai"
 	"weir/policy"
@@ -196,30 +197,62 @@ func TestReserve(t *testing.T) {
 		name    string
 		window  policy.Window
 		fitted  policy.Fitted
+		usual   int64
 		choices int64
 		burst   int64
 		want    int64
 	}{
-		{"the client's bound", policy.Window{}, policy.Fitted{Prompt: 100, Output: 50}, 1, 0, 150},
-		{"several choices", policy.Window{}, policy.Fitted{Prompt: 100, Output: 50}, 3, 0, 250},
-		{"no choices count as one", policy.Window{}, policy.Fitted{Prompt: 100, Output: 50}, 0, 0, 150},
-		{"a bound is not clamped", policy.Window{}, policy.Fitted{Prompt: 100, Output: 500}, 1, 200, 600},
-		{"no bound", policy.Window{}, policy.Fitted{Prompt: 100}, 1, 0, 1124},
-		{"no bound, the team's", policy.Window{TeamOutput: 10}, policy.Fitted{Prompt: 100}, 1, 0, 110},
-		{"no bound, the model's", policy.Window{MaxOutput: 20}, policy.Fitted{Prompt: 100}, 1, 0, 120},
-		{"no bound, the room's", policy.Window{Context: 130}, policy.Fitted{Prompt: 100}, 1, 0, 130},
-		{"no bound, clamped", policy.Window{}, policy.Fitted{Prompt: 100}, 2, 1000, 1000},
-		{"no bound, not above the burst", policy.Window{}, policy.Fitted{Prompt: 100}, 1, 1124, 1124},
-		{"no bound, the prompt alone is above the burst", policy.Window{}, policy.Fitted{Prompt: 2000}, 1, 1000, 2000},
-		{"too much to multiply", policy.Window{}, policy.Fitted{Prompt: 100, Output: math.MaxInt64}, 128, 0, large},
-		{"too much by one", policy.Window{}, policy.Fitted{Prompt: 0, Output: large / 4}, 4, 0, large},
+		{"the client's bound", policy.Window{}, policy.Fitted{Prompt: 100, Output: 50}, 0, 1, 0, 150},
+		{"several choices", policy.Window{}, policy.Fitted{Prompt: 100, Output: 50}, 0, 3, 0, 250},
+		{"no choices count as one", policy.Window{}, policy.Fitted{Prompt: 100, Output: 50}, 0, 0, 0, 150},
+		{"a bound is not clamped", policy.Window{}, policy.Fitted{Prompt: 100, Output: 500}, 0, 1, 200, 600},
+		{"a bound, whatever is usual", policy.Window{}, policy.Fitted{Prompt: 100, Output: 50}, 30, 1, 0, 150},
+		{"no bound", policy.Window{}, policy.Fitted{Prompt: 100}, 0, 1, 0, 1124},
+		{"no bound, the team's", policy.Window{TeamOutput: 10}, policy.Fitted{Prompt: 100}, 0, 1, 0, 110},
+		{"no bound, the model's", policy.Window{MaxOutput: 20}, policy.Fitted{Prompt: 100}, 0, 1, 0, 120},
+		{"no bound, the room's", policy.Window{Context: 130}, policy.Fitted{Prompt: 100}, 0, 1, 0, 130},
+		{"no bound, clamped", policy.Window{}, policy.Fitted{Prompt: 100}, 0, 2, 1000, 1000},
+		{"no bound, not above the burst", policy.Window{}, policy.Fitted{Prompt: 100}, 0, 1, 1124, 1124},
+		{"no bound, the prompt alone is above the burst", policy.Window{}, policy.Fitted{Prompt: 2000}, 0, 1, 1000, 2000},
+		{"usually short", policy.Window{}, policy.Fitted{Prompt: 100}, 30, 1, 0, 130},
+		{"usually long", policy.Window{}, policy.Fitted{Prompt: 100}, 3000, 1, 0, 3100},
+		{"usually long, several choices", policy.Window{}, policy.Fitted{Prompt: 100}, 3000, 3, 0, 9100},
+		{"usually longer than the team's", policy.Window{TeamOutput: 10}, policy.Fitted{Prompt: 100}, 3000, 1, 0, 110},
+		{"usually longer than the model's", policy.Window{MaxOutput: 20}, policy.Fitted{Prompt: 100}, 3000, 1, 0, 120},
+		{"usually longer than the room", policy.Window{Context: 130}, policy.Fitted{Prompt: 100}, 3000, 1, 0, 130},
+		{"usually longer than the burst", policy.Window{}, policy.Fitted{Prompt: 100}, 3000, 1, 1000, 1000},
+		{"usually longer than can be counted", policy.Window{}, policy.Fitted{Prompt: 100}, math.MaxInt64, 2, 1000, 1000},
+		{"usually less than nothing", policy.Window{}, policy.Fitted{Prompt: 100}, -1, 1, 0, 1124},
+		{"too much to multiply", policy.Window{}, policy.Fitted{Prompt: 100, Output: math.MaxInt64}, 0, 128, 0, large},
+		{"too much by one", policy.Window{}, policy.Fitted{Prompt: 0, Output: large / 4}, 0, 4, 0, large},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := tt.window.Reserve(tt.fitted, tt.choices, tt.burst); got != tt.want {
-				t.Errorf("Reserve(%+v, %d, %d) = %d, want %d", tt.fitted, tt.choices, tt.burst, got, tt.want)
+			if got := tt.window.Reserve(tt.fitted, tt.usual, tt.choices, tt.burst); got != tt.want {
+				t.Errorf("Reserve(%+v, %d, %d, %d) = %d, want %d", tt.fitted, tt.usual, tt.choices, tt.burst, got, tt.want)
 			}
 		})
 	}
+}
+
+// TestReserveFitsTheBucket holds that a request without a bound is never shut out of
+// a full bucket that has room for its prompt, whatever answers were before, and
+// that what is set aside for it is never less than its prompt.
+func TestReserveFitsTheBucket(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		bound := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(1, 1<<40))
+		w := policy.Window{TeamOutput: bound.Draw(t, "team's"), MaxOutput: bound.Draw(t, "model's"), Context: bound.Draw(t, "context")}
+		f := policy.Fitted{Prompt: rapid.Int64Range(0, 1<<40).Draw(t, "prompt")}
+		choices, usual := rapid.Int64Range(0, 128).Draw(t, "choices"), rapid.Int64().Draw(t, "usual")
+		burst := f.Prompt + rapid.Int64Range(1, 1<<40).Draw(t, "room")
+		got := w.Reserve(f, usual, choices, burst)
+		if got < f.Prompt || got > burst {
+			t.Fatalf("Reserve = %d, want from %d to %d", got, f.Prompt, burst)
+		}
+		if most := w.Output(); most > 0 && got-f.Prompt > most*max(1, choices) {
+			t.Fatalf("Reserve = %d, more than %d answers of %d tokens", got, choices, most)
+		}
+	})
 }

@@ -35,6 +35,7 @@ func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage
 	}
 	d.note(err)
 	rec.Escaped, rec.Trimmed, rec.Lowered, rec.Shadowed = d.escaped, d.fitted.Trimmed, d.fitted.Lowered, d.shadow
+	rec.Choices, rec.Bound = d.choices, d.fitted.Output
 	return d, nil
 }
 
@@ -158,7 +159,7 @@ func (g *Gateway) reserve(ctx context.Context, team Team, rec *usage.Record, d *
 			burst = b
 		}
 	}
-	d.reserved = d.window.Reserve(d.fitted, d.choices, burst)
+	d.reserved = d.window.Reserve(d.fitted, 0, d.choices, burst)
 	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, quota.Cost{Requests: 1, Tokens: d.reserved})
 	if err == nil {
 		return lease, nil
