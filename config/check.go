@@ -25,12 +25,10 @@ func (r *reader) check(f *File) {
 	r.resolvePolicies(f)
 	r.checkTeams(f)
 	r.checkResilience(f.Resilience)
-	for i, path := range f.Telemetry.AccessLog.Exclude {
-		if !strings.HasPrefix(path, "/") {
-			at := item("telemetry.access_log.exclude", i)
-			r.fault(at, codeMalformed, "a request path begins with /, not "+r.said(at, path), "")
-		}
-	}
+	r.checkMoney(f)
+	r.checkState(f)
+	r.checkTelemetry(f)
+	r.checkAdmin(f)
 }
 
 // sorted goes through a map in the order of its keys.

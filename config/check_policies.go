@@ -33,10 +33,19 @@ func (r *reader) resolvePolicies(f *File) {
 		}
 	}
 	for name, p := range sorted(f.Policies) {
-		if p.MaxOutputTokens > 0 && p.DefaultOutputTokens > p.MaxOutputTokens {
-			r.fault("policies."+name+".default_output_tokens", codeContradict,
-				"default_output_tokens is above max_output_tokens, "+strconv.Itoa(p.MaxOutputTokens), "make it at most that")
-		}
+		r.checkPolicy("policies."+name, p)
+	}
+}
+
+// checkPolicy checks a policy that has all that it inherits.
+func (r *reader) checkPolicy(path string, p Policy) {
+	if p.MaxOutputTokens > 0 && p.DefaultOutputTokens > p.MaxOutputTokens {
+		r.fault(path+".default_output_tokens", codeContradict,
+			"default_output_tokens is above max_output_tokens, "+strconv.Itoa(p.MaxOutputTokens), "make it at most that")
+	}
+	if _, written := r.places[path+".reserve_quantile"]; written && p.DefaultOutputTokens > 0 {
+		r.fault(path+".reserve_quantile", codeNever,
+			"reserve_quantile can never apply: default_output_tokens bounds every answer", "remove one of them")
 	}
 }
 

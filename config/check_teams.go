@@ -100,6 +100,9 @@ func (r *reader) checkLimits(path string, l Limits) {
 	if l.BurstTokens > 0 && l.TPM == 0 {
 		r.fault(path+".burst_tokens", codeNever, "burst_tokens can never apply: there is no tpm", "add tpm, or remove it")
 	}
+	if l.Mode == modeShadow && l.RPM == 0 && l.TPM == 0 && l.Concurrency == 0 {
+		r.fault(path+".mode", codeNever, "mode can never apply: there is no limit", "add rpm, tpm or concurrency, or remove it")
+	}
 }
 
 func (r *reader) checkKeys(path string, t Team, local bool, owners map[[sha256.Size]byte]string) {
@@ -193,7 +196,7 @@ func (r *reader) checkKeyLimits(path string, key, team Limits) {
 		name      string
 		key, team int
 	}{{"rpm", key.RPM, team.RPM}, {"tpm", key.TPM, team.TPM}, {"concurrency", key.Concurrency, team.Concurrency}} {
-		if l.team > 0 && l.key > l.team {
+		if l.team > 0 && l.key > l.team && team.Mode != modeShadow {
 			r.fault(path+"."+l.name, codeNever, l.name+" can never apply: the team has "+strconv.Itoa(l.team), "make it smaller than the team's")
 		}
 	}
@@ -207,7 +210,7 @@ func (r *reader) checkReach(path string, t Team, f *File) {
 	if t.Limits.BurstTokens > 0 {
 		bucket, key = t.Limits.BurstTokens, "burst_tokens"
 	}
-	if bucket > 0 && bucket < p.MaxOutputTokens {
+	if bucket > 0 && bucket < p.MaxOutputTokens && t.Limits.Mode != modeShadow {
 		r.fault(path+".limits."+key, codeNever,
 			"a request that asks for all of the policy's max_output_tokens, "+strconv.Itoa(p.MaxOutputTokens)+", can never pass: "+key+" is smaller",
 			"raise "+key+", or lower max_output_tokens of the policy "+quote(t.Policy))

@@ -27,4 +27,8 @@ const (
 	codeUnusedPolicy = "W004" // a policy that no team uses
 	codeExpired      = "W005" // a key that has expired
 	codeWindow       = "W006" // a policy that trims where no window is known
+	codeAlone        = "W007" // replicas that count alone
+	codeNoPrice      = "W008" // a model without a price, used by a team that has a budget
+	codeNoToken      = "W009" // an admin address beyond loopback without a token
+	codeForgets      = "W010" // a ledger that keeps less than a budget's period
 )

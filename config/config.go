@@ -3,7 +3,8 @@
 //
 // A fault is a Problem with a place and a mend; a configuration with an error
 // is never returned. Nothing here reads the environment, a file or a clock but
-// through the Options it is given, and no text it makes holds a secret.
+// through the Options it is given, time zones apart, which Go itself knows, and no
+// text it makes holds a secret.
 package config
 
 import (

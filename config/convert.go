@@ -40,23 +40,34 @@ func wanted(t reflect.Type) string {
 // convert sets v from s, or returns false.
 func convert(v reflect.Value, s scalar) bool {
 	text := s.any || s.kind == "text"
+	number := strings.HasPrefix(s.kind, "a number")
 	switch p := v.Addr().Interface().(type) {
-	case *time.Duration:
-		return text && store(p, s.text, ParseDuration)
 	case *Percent:
-		return (text || strings.HasPrefix(s.kind, "a number")) && store(p, s.text, ParsePercent)
+		return (text || number) && store(p, s.text, ParsePercent)
 	case *Size:
-		return (text || s.kind == "a number") && store(p, s.text, ParseSize)
-	case *time.Time:
-		return text && store(p, s.text, parseTime)
-	case *netip.Prefix:
-		return text && store(p, s.text, parsePrefix)
+		return (text || number) && store(p, s.text, ParseSize)
+	case *time.Duration, *time.Time, *netip.Prefix:
+		return text && convertText(p, s.text)
 	}
 	if v.Kind() == reflect.String {
 		v.SetString(s.text)
 		return text
 	}
 	return convertPlain(v, s)
+}
+
+// convertText sets what p points to from text.
+func convertText(p any, text string) bool {
+	switch p := p.(type) {
+	case *time.Duration:
+		return store(p, text, ParseDuration)
+	case *time.Time:
+		return store(p, text, parseTime)
+	case *netip.Prefix:
+		return store(p, text, parsePrefix)
+	default:
+		return false
+	}
 }
 
 // convertPlain sets v from s where it is a number, true or false.
