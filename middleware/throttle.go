@@ -19,7 +19,7 @@ import (
 const (
 	failuresAtOnce    = 20     // by an address that has not failed of late
 	failuresPerMinute = 20     // from then on
-	maxAddresses      = 10_000 // that are remembered, in at most 5 MB
+	maxAddresses      = 10_000 // that are remembered, in 2.6 MB
 	siteBits          = 64     // of an IPv6 address: what one household or host is given
 )
 
@@ -51,7 +51,7 @@ type Throttle struct {
 type offender struct {
 	site      netip.Prefix
 	left      *rate.Limiter // failures that are answered as such
-	throttled bool
+	throttled bool          // it was, since left was full
 }
 
 // NewThrottle returns a Throttle of which no address has failed. It is for all
@@ -95,33 +95,22 @@ func (t *Throttle) fail(site netip.Prefix) (wait time.Duration, begins bool) {
 	return max(wait, time.Millisecond), begins
 }
 
-// offender returns what is known of an address, and forgets those that are as
-// good as unknown and those that are too many. The caller holds mu.
+// offender returns what is known of an address, and forgets who is one too many.
+// The caller holds mu.
 func (t *Throttle) offender(site netip.Prefix, now time.Time) *offender {
-	for e := t.recent.Back(); e != nil && e.Value.(*offender).forgiven(now); e = t.recent.Back() {
-		t.forget(e)
-	}
-	if e, ok := t.known[site]; ok {
-		if o := e.Value.(*offender); !o.forgiven(now) {
-			t.recent.MoveToFront(e)
-			return o
+	e, ok := t.known[site]
+	if !ok {
+		if len(t.known) >= maxAddresses {
+			delete(t.known, t.recent.Remove(t.recent.Back()).(*offender).site)
 		}
-		t.forget(e)
+		e = t.recent.PushFront(&offender{site: site, left: rate.NewLimiter(rate.Limit(failuresPerMinute)/60, failuresAtOnce)})
+		t.known[site] = e
 	}
-	if len(t.known) >= maxAddresses {
-		t.forget(t.recent.Back())
-	}
-	o := &offender{site: site, left: rate.NewLimiter(rate.Limit(failuresPerMinute)/60, failuresAtOnce)}
-	t.known[site] = t.recent.PushFront(o)
+	t.recent.MoveToFront(e)
+	o := e.Value.(*offender)
+	o.throttled = o.throttled && o.left.TokensAt(now) < failuresAtOnce
 	return o
 }
-
-func (t *Throttle) forget(e *list.Element) {
-	delete(t.known, t.recent.Remove(e).(*offender).site)
-}
-
-// forgiven reports whether the address may fail as often as one that never has.
-func (o *offender) forgiven(now time.Time) bool { return o.left.TokensAt(now) >= failuresAtOnce }
 
 // siteOf returns whom an address stands for; nothing for what is no address.
 func siteOf(ip string) netip.Prefix {
