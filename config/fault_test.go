@@ -43,7 +43,7 @@ func file(name string) ([]byte, error) {
 func options() config.Options {
 	return config.Options{Getenv: env, ReadFile: file, Now: now(), KnownModel: func(base string) (int, bool) {
 		return 128000, base == "gpt-4o"
-	}}
+	}, KnownPrice: func(base string) bool { return base == "gpt-4o" }}
 }
 
 type fault struct {
@@ -58,7 +58,10 @@ type fault struct {
 // TestFaults has one fault a file, and wants that one and no other reported.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	for _, tt := range slices.Concat(syntaxFaults(), valueFaults(), networkFaults(), authFaults(), modelFaults(), callerFaults(), idleFaults()) {
+	for _, tt := range slices.Concat(
+		syntaxFaults(), valueFaults(), networkFaults(), authFaults(), modelFaults(), callerFaults(), idleFaults(),
+		priceFaults(), budgetFaults(), limitStoreFaults(), ledgerFaults(), adminFaults(),
+	) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			before, _, marked := strings.Cut(tt.text, "§")

@@ -181,12 +181,16 @@ func (r *reader) bounds(v reflect.Value, s scalar, f field) {
 	if !low && !high {
 		return
 	}
-	hint := ""
-	if s.text == "0" && f.tag.Get("min") == "1" {
-		hint = "for no limit, remove the key"
-	}
-	r.fault(f.path, codeRange, fmt.Sprintf("%s must be %s, not %s", last(f.path), allowed(f.tag), r.described(s, f)), hint)
+	r.fault(f.path, codeRange, fmt.Sprintf("%s must be %s, not %s", last(f.path), allowed(f.tag), r.described(s, f)), zeroHint(s, f.tag))
 	setDefault(v, f.tag)
+}
+
+// zeroHint says how no limit is written, where a 0 was meant so.
+func zeroHint(s scalar, tag reflect.StructTag) string {
+	if _, preset := tag.Lookup("default"); s.text == "0" && tag.Get("min") == "1" && !preset {
+		return "for no limit, remove the key"
+	}
+	return ""
 }
 
 func (r *reader) emptyHint(path string) string {
