@@ -195,8 +195,12 @@ func (d *doctor) subjects(b *builder, all map[string]*examination, model string,
 
 // announce says what will be asked before anything is.
 func (d *doctor) announce(backends []*examination) {
-	deployments := 0
+	asked, deployments := 0, 0
 	for _, e := range backends {
+		if d.file.Backends[e.name].Auth.PassThrough {
+			continue
+		}
+		asked++
 		for _, s := range e.subjects {
 			if s.chats() {
 				deployments++
@@ -205,7 +209,7 @@ func (d *doctor) announce(backends []*examination) {
 	}
 	_, _ = fmt.Fprintf(d.err, "weir doctor: asking %s for models, which is free, and %s for at most 2 answers each,\n"+
 		"of %d token, or of %d where the model reasons.\n", // there is nowhere else to say it
-		plural(len(backends), "backend"), plural(deployments, "deployment"), plainBound, reasoningBound)
+		plural(asked, "backend"), plural(deployments, "deployment"), plainBound, reasoningBound)
 }
 
 // examination is what is found out about one backend and its deployments.

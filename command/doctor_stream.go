@@ -15,7 +15,7 @@ func (e *examination) streamed(r reply, s *subject) {
 	switch {
 	case r.err == nil && r.status == http.StatusOK && mimeOf(r.header) == "text/event-stream":
 		e.events(r, s)
-	case r.status == http.StatusOK:
+	case r.err == nil && r.status == http.StatusOK:
 		e.add(finding{
 			Check: "stream", Target: s.ID(), Result: gradeFail, Seen: "a stream was asked for, and the answer is " + mimeOf(r.header),
 			Mend: "look at what is in front of the endpoint: it must pass streams on", Path: e.key("endpoint"),
@@ -31,12 +31,20 @@ func (e *examination) streamed(r reply, s *subject) {
 		}
 		e.add(f)
 	default:
-		f := e.refusal(r, s)
-		if f.alive && f.Result == gradeOK {
-			f.Check, f.Seen = "stream", "not seen: it thought longer than the answer may be"
-		}
-		e.add(f.finding)
+		e.unstreamed(r, s)
 	}
+}
+
+// unstreamed notes an answer that is no stream, or that broke off.
+func (e *examination) unstreamed(r reply, s *subject) {
+	f := e.refusal(r, s)
+	if r.status == http.StatusOK {
+		f.Check = "stream"
+	}
+	if f.alive && f.Result == gradeOK {
+		f.Check, f.Seen = "stream", "not seen: it thought longer than the answer may be"
+	}
+	e.add(f.finding)
 }
 
 // events reads a stream's events, and how they are filtered.
@@ -72,7 +80,11 @@ func (e *examination) events(r reply, s *subject) {
 		seen = "it streams, but names no tokens: Weir counts them"
 	}
 	e.add(finding{Check: "stream", Target: s.ID(), Result: gradeOK, Seen: seen})
-	e.add(finding{Check: "filter", Target: s.ID(), Result: gradeOK, Seen: mode.String()})
+	f := finding{Check: "filter", Target: s.ID(), Result: gradeOK, Seen: mode.String()}
+	if mode == filterBroken {
+		f.Result, f.Mend, f.Path = gradeWarn, "ask again; if it stays, look at the deployment's content filter", s.path
+	}
+	e.add(f)
 }
 
 // asked reports whether the deployment has answered before.
@@ -92,6 +104,7 @@ const (
 	filterNone filtering = iota
 	filterSync
 	filterAsync
+	filterBroken
 )
 
 // String returns it in words.
@@ -101,6 +114,8 @@ func (f filtering) String() string {
 		return "synchronous: text comes once it is filtered"
 	case filterAsync:
 		return "asynchronous: text comes before it is filtered"
+	case filterBroken:
+		return "the filter failed, and text came without it"
 	default:
 		return "streams have no annotations of a content filter"
 	}
@@ -112,6 +127,8 @@ func filterOf(event openai.Value) filtering {
 	mode := filterNone
 	for _, choice := range event.Get("choices").Elements() {
 		switch {
+		case choice.Get("content_filter_results").Get("error").Kind() != openai.Missing:
+			return filterBroken
 		case choice.Get("content_filter_offsets").Kind() != openai.Missing:
 			return filterAsync
 		case choice.Get("content_filter_results").Len() > 0:

@@ -317,10 +317,15 @@ func TestDoctorLearnsTheBound(t *testing.T) {
 // TestDoctorOfStreams holds what becomes of a stream that is none, or not whole.
 func TestDoctorOfStreams(t *testing.T) {
 	quiet(t)
-	for _, tt := range []struct{ name, fault, seen string }{
-		{"cut", "cut-first", "the stream was cut"},
-		{"an error inside", "server-error-stream", "the stream ended in an error: The server had an error"},
-		{"no stream", "json-for-stream", "the answer is application/json"},
+	for _, tt := range []struct {
+		name, fault, want, seen, mend string
+		line                          int
+	}{
+		{"cut", "cut-first", "stream fail", "the stream was cut", "in front of the endpoint", 3},
+		{"reset", "reset-stream", "stream fail", "the connection broke", "between this machine and the endpoint", 3},
+		{"an error inside", "server-error-stream", "stream fail", "the stream ended in an error: The server had an error", "in front of the endpoint", 3},
+		{"no stream", "json-for-stream", "stream fail", "the answer is application/json", "must pass streams on", 3},
+		{"no filter", "filter-failed", "filter warn", "the filter failed, and text came without it", "the deployment's content filter", 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			sim := azuresim.New(azuresim.Config{})
@@ -328,8 +333,9 @@ func TestDoctorOfStreams(t *testing.T) {
 			azure := httptest.NewServer(sim)
 			defer azure.Close()
 			f := examineFile(t, patient(azure.URL)).worst(t)
-			if f.Check != "stream" || f.Result != gradeFail || !strings.Contains(f.Seen, tt.seen) {
-				t.Errorf("%+v, want a stream of which is said %q", f, tt.seen)
+			have := f.Check + " " + string(f.Result)
+			if have != tt.want || !strings.Contains(f.Seen, tt.seen) || !strings.Contains(f.Mend, tt.mend) || f.Line != tt.line {
+				t.Errorf("%+v, want %s: %q, %q on line %d", f, tt.want, tt.seen, tt.mend, tt.line)
 			}
 		})
 	}
@@ -417,6 +423,9 @@ func TestDoctorOfCredentials(t *testing.T) {
 			i := slices.IndexFunc(got.Checks, func(f finding) bool { return f.Check == "credential" })
 			if i < 0 {
 				t.Fatalf("nothing is said of the credential: %+v", got.Checks)
+			}
+			if none := strings.Contains(got.err, "asking 0 backends for models, which is free, and 0 deployments"); none != strings.Contains(tt.auth, "pass_through") {
+				t.Errorf("it said it would ask: %q", got.err)
 			}
 			f := got.Checks[i]
 			if f.Result != tt.want || !strings.Contains(f.Seen, tt.seen) || got.Calls != tt.calls || got.OK != (tt.want != gradeFail) {
