@@ -30,7 +30,7 @@ func (r *reader) checkTeams(f *File) {
 				r.reference(item(path+".models", i), model, "model", slices.Collect(maps.Keys(names)))
 			}
 		}
-		r.checkRegions(path+".regions", t.Regions, f)
+		r.checkRegions(path, t, f)
 		r.checkLimits(path+".limits", t.Limits)
 		r.checkKeys(path, t, f.Server.Local(), owners)
 		if _, written := r.places[path]; written && len(t.Keys) == 0 {
@@ -41,23 +41,6 @@ func (r *reader) checkTeams(f *File) {
 	if !r.dangling {
 		r.unusedPolicies(f)
 		r.unusedModels(f, names)
-	}
-}
-
-// checkRegions reports regions that no backend is in.
-func (r *reader) checkRegions(path string, wanted []string, f *File) {
-	var names []string
-	for _, b := range sorted(f.Backends) {
-		if b.Region != "" && !slices.Contains(names, b.Region) {
-			names = append(names, b.Region)
-		}
-	}
-	for i, region := range wanted {
-		if at := item(path, i); len(names) == 0 {
-			r.fault(at, codeReference, "no backend has a region", "add region: NAME to the backends that the team may use")
-		} else {
-			r.reference(at, region, "region", names)
-		}
 	}
 }
 

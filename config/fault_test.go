@@ -313,6 +313,17 @@ func callerFaults() []fault {
 	}
 }
 
+// twoRegions is a file with backends in two regions, and a model that is in one of
+// them alone.
+const twoRegions = `version: 1
+backends:
+  west: { region: us, endpoint: "https://w.openai.azure.com", auth: { api_key: "${SECRET}" } }
+  north: { region: eu, endpoint: "https://n.openai.azure.com", auth: { api_key: "${SECRET}" } }
+models:
+  gpt-4o: { deployments: [{ backend: north, deployment: a }, { backend: west, deployment: a, weight: 0 }] }
+  o3: { aliases: [think], deployments: [{ backend: west, deployment: b }] }
+`
+
 func idleFaults() []fault {
 	team := func(text string) string { return goodHead + "teams:\n  a: " + text + "\n" }
 	return []fault{
@@ -326,6 +337,10 @@ func idleFaults() []fault {
 		{"a burst of no tokens", team("{ limits: { burst_tokens: §5 } }"), "W002", "teams.a.limits.burst_tokens", "no tpm", "add tpm"},
 		{"a key above its team", team("{ limits: { rpm: 5 }, keys: [{ id: x, sha256: " + goodHash + ", limits: { rpm: §6 } }] }"), "W002", "teams.a.keys[0].limits.rpm", "the team has 5", "smaller"},
 		{"input above every window", goodHead + "policies: { default: { max_input_tokens: §200000 } }\n", "W002", "policies.default.max_input_tokens", "128000", "context window"},
+		{"a model of another region", twoRegions + "teams:\n  a:\n    §regions: [eu]\n", "W002", "teams.a.regions", `the team "a" can never use the model "o3": none of its deployments is in the team's regions, eu`, "add a deployment"},
+		{"a model of another region, named", twoRegions + "teams:\n  a:\n    regions: [eu]\n    models: [gpt-4o, §o3]\n", "W002", "teams.a.models[1]", `the team "a" can never use the model "o3"`, "leave the model out"},
+		{"a model of another region, by an alias", twoRegions + "teams: { a: { regions: [eu], models: [gpt-4o, §think] } }\n", "W002", "teams.a.models[1]", `the model "o3"`, "add a deployment"},
+		{"a model without weight in the region", twoRegions + "teams: { a: { regions: [us], models: [§gpt-4o, o3] } }\n", "W002", "teams.a.models[0]", `"gpt-4o": none of its deployments is in the team's regions, us`, "add a deployment"},
 		{"a policy nobody uses", goodHead + "policies: { §b: {} }\n", "W004", "policies.b", "no team uses", "remove it"},
 		{"a model nobody may use", "version: 1\n" + goodBackends + "models:\n  gpt-4o: { deployments: [{ backend: azure, deployment: a }] }\n  §o3: { deployments: [{ backend: azure, deployment: b }] }\nteams: { a: { models: [gpt-4o] } }\n", "W003", "models.o3", "no team may use", "add it"},
 		{"trimming an unknown window", "version: 1\n" + goodBackends + "models:\n  mine: { deployments: [{ backend: azure, deployment: a }] }\npolicies: { default: { on_context_overflow: §trim_oldest } }\n", "W006", "policies.default.on_context_overflow", `"mine"`, "context_window"},
