@@ -138,6 +138,22 @@ func (m *Memory) ask(ctx context.Context, account string, from time.Time) (int64
 	return m.spent(ctx, account, from)
 }
 
+// Counted returns the accounts that have a limit and the cost in amounts that
+// a float counts exactly, or what is wrong with the arguments of Reserve. It is
+// for stores elsewhere.
+func Counted(accounts []Account, cost Cost) ([]Account, Cost, error) {
+	if err := check(accounts, cost); err != nil {
+		return nil, Cost{}, err
+	}
+	var held []Account
+	for _, a := range accounts {
+		if a.Limits.limited() {
+			held = append(held, a)
+		}
+	}
+	return held, cost.clamped(), nil
+}
+
 // check returns what is wrong with the arguments of Reserve.
 func check(accounts []Account, cost Cost) error {
 	if min(cost.Requests, cost.Tokens, cost.Spend) < 0 {

@@ -19,18 +19,8 @@ func budgetBound(c *trial) {
 	a := budget("a", 10)
 	first := c.reserve(spend(4), a)
 	c.reserve(spend(4), a)
-	no := c.refuse(quota.Spend, spend(3), a)
-	from, until := a.Limits.Budget.Window(c.Now())
-	if no.Permanent || no.Limit != 10 || no.Remaining != 2 || no.Need != 3 || no.Account != "a" {
-		c.Errorf("refused with %+v", no)
-	}
-	if left := until.Sub(c.Now()); no.Wait > left+c.Resolution+time.Millisecond || no.Wait < left-c.Resolution-time.Minute {
-		c.Errorf("the wait is %v, want until the next window, %v", no.Wait, left)
-	}
-	if now := c.Now(); now.Before(from) || !now.Before(until) {
-		c.Errorf("the window of %v is from %v until %v", now, from, until)
-	}
-	if no = c.refuse(quota.Spend, spend(11), a); !no.Permanent {
+	c.refusedUntilNext(a)
+	if no := c.refuse(quota.Spend, spend(11), a); !no.Permanent {
 		c.Errorf("more than the whole budget is refused with %+v, want permanently", no)
 	}
 	first.Settle(spend(1))
@@ -41,12 +31,30 @@ func budgetBound(c *trial) {
 	if got := c.reserve(spend(0), a).Snapshot().Budget; got.Remaining != 0 || got.Reset <= 0 {
 		c.Errorf("a spent budget shows %+v", got)
 	}
+}
 
-	// A refusal takes nothing of anything else, and another's takes no money.
-	both := quota.Account{ID: "b", Group: "g", Limits: quota.Limits{Budget: quota.Budget{Amount: 10}, TokensPerMinute: c.perMinute, BurstTokens: 10}}
-	c.refuse(quota.Spend, quota.Cost{Tokens: 1, Spend: 11}, both)
-	c.refuse(quota.Tokens, quota.Cost{Tokens: 11, Spend: 1}, both)
-	c.reserve(quota.Cost{Tokens: 10, Spend: 10}, both)
+// refusedUntilNext demands a refusal of 3 where 2 of 10 are left.
+func (c *trial) refusedUntilNext(a quota.Account) {
+	c.Helper()
+	no := c.refuse(quota.Spend, spend(3), a)
+	from, until := a.Limits.Budget.Window(c.Now())
+	c.says(no, quota.ExceededError{Account: a.ID, Dimension: quota.Spend, Limit: 10, Need: 3, Remaining: 2})
+	left := until.Sub(c.Now())
+	if no.Wait > left+c.Resolution+time.Millisecond || no.Wait < left-c.Resolution-time.Minute {
+		c.Errorf("the wait is %v, want until the next window, %v", no.Wait, left)
+	}
+	if now := c.Now(); now.Before(from) || !now.Before(until) {
+		c.Errorf("the window of %v is from %v until %v", now, from, until)
+	}
+}
+
+// budgetAllOrNothing holds that money and the rest refuse for each other.
+func budgetAllOrNothing(c *trial) {
+	a := budget("b", 10)
+	a.Limits.TokensPerMinute, a.Limits.BurstTokens = c.perMinute, 10
+	c.refuse(quota.Spend, quota.Cost{Tokens: 1, Spend: 11}, a)
+	c.refuse(quota.Tokens, quota.Cost{Tokens: 11, Spend: 1}, a)
+	c.reserve(quota.Cost{Tokens: 10, Spend: 10}, a)
 }
 
 func budgetOverspent(c *trial) {

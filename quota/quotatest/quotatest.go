@@ -34,7 +34,7 @@ type Store struct {
 	Now func() time.Time
 }
 
-// Run runs every case as a subtest on a store of its own. The store that open
+// Run runs every case as a parallel subtest on a store of its own. The store that open
 // returns has never seen an account, and asks spent what accounts have spent
 // before.
 func Run(t *testing.T, open func(t *testing.T, spent quota.Spent) Store) {
@@ -65,6 +65,7 @@ func Run(t *testing.T, open func(t *testing.T, spent quota.Spent) Store) {
 		{"the snapshot is of the decision", snapshotOfDecision},
 		{"the snapshot shows the binding account", snapshotBinds},
 		{"a budget admits its amount", budgetBound},
+		{"a budget and a rate refuse for each other", budgetAllOrNothing},
 		{"a budget that is overspent admits nothing", budgetOverspent},
 		{"contention spends no more than a budget", budgetContention},
 		{"a lease is charged to its window", budgetWindow},
@@ -76,6 +77,7 @@ func Run(t *testing.T, open func(t *testing.T, spent quota.Spent) Store) {
 	}
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			c := &trial{T: t, history: map[string]int64{}}
 			c.Store = open(t, c.spent)
 			tick := max(10*time.Millisecond, 2*c.Resolution)

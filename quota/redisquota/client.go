@@ -1,0 +1,113 @@
+package redisquota
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+//go:embed account.lua
+var accountLua string
+
+//go:embed reserve.lua
+var reserveLua string
+
+//go:embed settle.lua
+var settleLua string
+
+//go:embed renew.lua
+var renewLua string
+
+// clockOfRedis is how the scripts tell the time. Tests replace it.
+const clockOfRedis = "redis.call('TIME')"
+
+// errAway is the error of a round trip that came to nothing.
+var errAway = errors.New("redisquota: Redis cannot be reached")
+
+// scripts loads the scripts with another clock.
+func (l *Limiter) scripts(clock string) {
+	shared := strings.ReplaceAll(accountLua, clockOfRedis, clock)
+	l.reserving = redis.NewScript(shared + reserveLua)
+	l.settling = redis.NewScript(shared + settleLua)
+	l.renewing = redis.NewScript(shared + renewLua)
+}
+
+// prefix returns what the names of a process's leases begin with.
+func prefix() string { return rand.Text()[:16] + "." }
+
+// dial returns a client of what a URL names, which connects when it must. It
+// never tries twice: whoever asks has no time for it.
+func dial(from string, timeout time.Duration) (redis.UniversalClient, error) {
+	u, err := url.Parse(from)
+	if err != nil {
+		return nil, errors.New("the URL of Redis cannot be read") // url.Error would show its password
+	}
+	query := u.Query()
+	nodes, master := query["addr"], query.Get("master_name")
+	query.Del("addr")
+	query.Del("master_name")
+	u.RawQuery = query.Encode()
+	one, err := redis.ParseURL(u.String())
+	if err != nil {
+		return nil, fmt.Errorf("the URL of Redis: %w", err)
+	}
+	o := &redis.UniversalOptions{
+		Addrs: append([]string{one.Addr}, nodes...), DB: one.DB,
+		Username: one.Username, Password: one.Password, TLSConfig: one.TLSConfig,
+		MasterName: master, IsClusterMode: len(nodes) > 0 && master == "",
+
+		ContextTimeoutEnabled: true,
+		MaxRetries:            -1,
+		DialerRetries:         1,
+		DialTimeout:           timeout * 4 / 5,
+		ReadTimeout:           timeout,
+		WriteTimeout:          timeout,
+		PoolTimeout:           timeout,
+		PoolSize:              one.PoolSize,
+		MinIdleConns:          one.MinIdleConns,
+		DisableIdentity:       true,
+		MaintNotificationsConfig: &maintnotifications.Config{
+			Mode: maintnotifications.ModeDisabled,
+		},
+	}
+	if o.TLSConfig != nil && len(nodes) > 0 {
+		// Each node has its own name.
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if one.Network == "unix" {
+		path := one.Addr
+		o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			d := net.Dialer{Timeout: timeout}
+			return d.DialContext(ctx, "unix", path)
+		}
+	}
+	return redis.NewUniversalClient(o), nil
+}
+
+// run runs a script in one round trip, or two where Redis does not know it yet.
+// An error is errAway, or the caller's own where ctx is done.
+func (l *Limiter) run(ctx context.Context, s *redis.Script, keys []string, args []any) (any, error) {
+	inner, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	began := time.Now()
+	reply, err := s.Run(inner, l.client, keys, args...).Result()
+	if err == nil {
+		l.health.well(time.Since(began))
+		return reply, nil
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("redisquota: %w", ctx.Err())
+	}
+	l.fail(time.Now(), err)
+	return nil, fmt.Errorf("%w: %w", errAway, err)
+}

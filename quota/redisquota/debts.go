@@ -1,0 +1,137 @@
+package redisquota
+
+import (
+	"context"
+	"strconv"
+	"sync"
+
+	"weir/quota"
+)
+
+// mostKept is how many settlements are kept for Redis. What is more stays at
+// its estimate.
+const mostKept = 1 << 16
+
+// debts is what Redis does not know yet.
+type debts struct {
+	mu      sync.Mutex
+	kept    []settlement
+	dropped int64           // settlements that there was no room for
+	owed    map[owing]int64 // spent without Redis
+	holds   map[owing]hold  // whose windows those are
+	charges []settlement    // what was owed, under a name: Redis may have heard it
+}
+
+// owing is a budget in a window.
+type owing struct{ group, account, window string }
+
+// keep keeps a settlement until Redis hears it.
+func (d *debts) keep(s settlement) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.kept) >= mostKept {
+		d.dropped++
+		return
+	}
+	d.kept = append(d.kept, s)
+}
+
+// owe notes what was spent without Redis, or given back.
+func (d *debts) owe(h hold, spend int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.holds == nil {
+		d.holds = make(map[owing]hold)
+	}
+	o := owing{h.Group, h.ID, h.window()}
+	d.owed[o] += spend
+	d.holds[o] = h
+}
+
+// pending returns how many settlements wait, and how many were dropped.
+func (d *debts) pending() (waiting int, dropped int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.kept) + len(d.charges) + len(d.owed), d.dropped
+}
+
+// pay tells Redis all that it does not know. The keeper alone calls it.
+func (l *Limiter) pay(ctx context.Context) {
+	if !l.payOwed(ctx) {
+		return
+	}
+	for ctx.Err() == nil && !l.health.away() {
+		s, ok := l.debts.first()
+		if !ok || l.send(ctx, []settlement{s}) != nil {
+			return
+		}
+		l.debts.paid()
+	}
+}
+
+// first returns the settlement that has waited longest.
+func (d *debts) first() (settlement, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.kept) == 0 {
+		return settlement{}, false
+	}
+	return d.kept[0], true
+}
+
+// paid drops what first returned.
+func (d *debts) paid() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kept[0] = settlement{}
+	d.kept = d.kept[1:]
+}
+
+// payOwed tells Redis what was spent without it, and reports whether it knows
+// it now. The share of the next absence is reckoned anew then.
+func (l *Limiter) payOwed(ctx context.Context) bool {
+	all := l.debts.collect(l)
+	for _, s := range all {
+		if l.send(ctx, []settlement{s}) != nil {
+			return false
+		}
+		h := &s.lease.holds[0]
+		l.ledger.add(h.ID, h.window(), s.used.Spend-s.lease.cost.Spend)
+		l.debts.charged()
+	}
+	if len(all) > 0 {
+		l.local.renew()
+	}
+	return true
+}
+
+// collect gives each amount owed the name under which Redis hears it once.
+func (d *debts) collect(l *Limiter) []settlement {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.charges) > 0 {
+		return d.charges
+	}
+	for o, n := range d.owed {
+		t := &lease{
+			id:    l.prefix + strconv.FormatUint(l.last.Add(1), 36),
+			cost:  quota.Cost{Spend: max(0, -n)},
+			holds: []hold{d.holds[o]},
+		}
+		s := settlement{lease: t, how: charge, used: quota.Cost{Spend: max(0, n)}, known: l.ledger.openers(t, l.cfg.Spent == nil)}
+		if s.known[0] == "" {
+			s.known[0] = "*" // never heard of it: better charged twice than not at all
+		}
+		d.charges = append(d.charges, s)
+	}
+	clear(d.owed)
+	clear(d.holds)
+	return d.charges
+}
+
+// charged drops the first charge.
+func (d *debts) charged() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.charges = d.charges[1:]
+}

@@ -1,0 +1,71 @@
+package redisquota
+
+import (
+	"context"
+	"time"
+)
+
+// How often what is done in the background.
+const (
+	beat  = 50 * time.Millisecond  // is there anything to do
+	probe = 250 * time.Millisecond // is Redis back
+)
+
+// keep does all that no request waits for, until ctx is done.
+func (l *Limiter) keep(ctx context.Context) {
+	defer close(l.done)
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	renewed := time.Now()
+	var probed time.Time
+	for {
+		var now time.Time
+		select {
+		case <-ctx.Done():
+			l.finish(context.WithoutCancel(ctx))
+			return
+		case now = <-tick.C:
+		}
+		if l.health.away() {
+			if now.Sub(probed) >= probe {
+				probed = now
+				l.probe(ctx)
+			}
+			continue
+		}
+		l.slicer.sweep(ctx, l, now)
+		l.pay(ctx)
+		if now.Sub(renewed) >= l.cfg.TTL/3 {
+			renewed = now
+			l.renew(ctx)
+			l.ledger.forget(l.now())
+		}
+	}
+}
+
+// probe asks whether Redis is back. Before anyone else asks it, it is told what
+// was spent meanwhile.
+func (l *Limiter) probe(ctx context.Context) {
+	_, leases := keys("", "probe")
+	if _, err := l.run(ctx, l.renewing, []string{leases}, []any{0}); err != nil {
+		return
+	}
+	if !l.payOwed(ctx) {
+		return
+	}
+	away := l.health.back(time.Now())
+	l.log.Info("Redis is back", "after", away.Round(time.Millisecond))
+}
+
+// finish settles what can be settled at the end.
+func (l *Limiter) finish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if l.health.away() {
+		l.probe(ctx)
+	}
+	if !l.health.away() {
+		l.slicer.sweep(ctx, l, time.Now().Add(time.Hour))
+		l.pay(ctx)
+	}
+}

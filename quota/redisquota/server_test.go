@@ -1,0 +1,138 @@
+package redisquota_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"weir/quota/redisquota"
+)
+
+// server is a redis-server of a test's own, on a socket in its directory.
+type server struct {
+	t       *testing.T
+	dir     string
+	args    []string
+	process *exec.Cmd
+	client  *redis.Client
+	used    atomic.Int64 // databases
+}
+
+// start starts a server, which ends with the test. It keeps nothing on disk.
+func start(t *testing.T, args ...string) *server {
+	t.Helper()
+	// The name of a socket must be short, which that of t.TempDir may not be.
+	dir, err := os.MkdirTemp("", "weir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, dir: dir, args: args}
+	s.client = redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(), ContextTimeoutEnabled: true, MaxRetries: -1})
+	s.run()
+	t.Cleanup(func() {
+		s.kill()
+		s.client.Close()
+		os.RemoveAll(dir)
+	})
+	return s
+}
+
+func (s *server) socket() string { return filepath.Join(s.dir, "s") }
+func (s *server) url() string    { return "unix://" + s.socket() }
+
+// next returns the URL of a database that nobody has used.
+func (s *server) next() string {
+	return s.url() + "?db=" + strconv.FormatInt(s.used.Add(1), 10)
+}
+
+// run runs the server and waits until it answers.
+func (s *server) run() {
+	s.t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		s.t.Fatalf("%v: run apt-get install --yes redis-server", err)
+	}
+	args := append([]string{"--port", "0", "--unixsocket", s.socket(), "--save", "", "--appendonly", "no", "--dir", s.dir}, s.args...)
+	s.process = exec.Command(program, args...)
+	if err := s.process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.until(30*time.Second, "the server answers", func() bool { return s.client.Ping(s.t.Context()).Err() == nil })
+}
+
+// kill ends the server at once.
+func (s *server) kill() {
+	_ = s.process.Process.Kill()
+	_ = s.process.Wait()
+}
+
+func (s *server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.process.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// now returns the server's time.
+func (s *server) now() time.Time {
+	s.t.Helper()
+	now, err := s.client.Time(context.Background()).Result()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return now
+}
+
+// until waits until a condition holds, and fails after a time.
+func (s *server) until(most time.Duration, what string, holds func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.Now().Add(most); !holds(); <-tick.C {
+		if time.Now().After(late) {
+			s.t.Fatalf("after %v it does not hold that %s", most, what)
+		}
+	}
+}
+
+// open returns a limiter on the server.
+func (s *server) open(t *testing.T, cfg redisquota.Config) *redisquota.Limiter {
+	t.Helper()
+	if cfg.URL == "" {
+		cfg.URL = s.url()
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 10 * time.Second // a busy machine is not a dead Redis
+	}
+	l, err := redisquota.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// flush empties the server.
+func (s *server) flush(t *testing.T) {
+	t.Helper()
+	if err := s.client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}

@@ -1,0 +1,114 @@
+package redisquota
+
+import (
+	"context"
+	"time"
+
+	"weir/quota"
+)
+
+// How a settlement is meant, in the words of settle.lua.
+const (
+	plain  = "settle"
+	cancel = "cancel"
+	charge = "charge"
+)
+
+// patience is how long what is done behind an answer may take.
+const patience = 2 * time.Second
+
+// settlement is what a lease used.
+type settlement struct {
+	lease *lease
+	how   string // empty: plain
+	used  quota.Cost
+	known []string // who is known to have opened each budget's window
+}
+
+// settle settles a lease within the time of one round trip. What Redis does not
+// hear is kept until it does.
+func (l *Limiter) settle(ctx context.Context, s settlement) {
+	l.release(s.lease)
+	s.known = l.ledger.openers(s.lease, l.cfg.Spent == nil)
+	if l.health.away() || l.send(context.WithoutCancel(ctx), []settlement{s}) != nil {
+		l.debts.keep(s)
+	}
+}
+
+// cancel gives up a reservation of which nobody knows whether Redis has it.
+func (l *Limiter) cancel(t *lease) {
+	l.debts.keep(settlement{lease: t, how: cancel, known: l.ledger.openers(t, false)})
+}
+
+// send tells Redis of settlements of the same accounts under the same limits.
+func (l *Limiter) send(ctx context.Context, all []settlement) error {
+	first := all[0]
+	args := make([]any, 0, 1+7*len(first.lease.holds)+8*len(all))
+	args = append(args, len(all))
+	for i := range first.lease.holds {
+		h := &first.lease.holds[i]
+		args = append(args, h.requests.perMinute, h.requests.burst, h.tokens.perMinute, h.tokens.burst,
+			h.window(), h.opener, first.known[i])
+	}
+	for _, s := range all {
+		how, t := s.how, s.lease
+		if how == "" {
+			how = plain
+		}
+		args = append(args, how, t.id, t.cost.Requests, t.cost.Tokens, t.cost.Spend, s.used.Requests, s.used.Tokens, s.used.Spend)
+	}
+	_, err := l.run(ctx, l.settling, first.lease.names(), args)
+	return err
+}
+
+// hold remembers an open lease, which is to be renewed.
+func (l *Limiter) hold(t *lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[t.id] = t
+}
+
+func (l *Limiter) release(t *lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, t.id)
+}
+
+// renew lets all open leases last on.
+func (l *Limiter) renew(ctx context.Context) {
+	const batch = 500 // leases a trip: what is on the way holds up others
+	groups := make(map[string][]*lease)
+	l.mu.Lock()
+	for _, t := range l.open {
+		groups[t.holds[0].Group] = append(groups[t.holds[0].Group], t)
+	}
+	l.mu.Unlock()
+	for _, leases := range groups {
+		for len(leases) > 0 {
+			n := min(batch, len(leases))
+			if l.renewSome(ctx, leases[:n]) != nil {
+				return // as they last thrice as long, there is another time
+			}
+			leases = leases[n:]
+		}
+	}
+}
+
+// renewSome lets leases of one group last on.
+func (l *Limiter) renewSome(ctx context.Context, leases []*lease) error {
+	var keys []string
+	number := make(map[string]int)
+	args := []any{l.cfg.TTL.Milliseconds()}
+	for _, t := range leases {
+		for i := range t.holds {
+			key := t.holds[i].leases
+			if number[key] == 0 {
+				keys = append(keys, key)
+				number[key] = len(keys)
+			}
+			args = append(args, number[key], t.id)
+		}
+	}
+	_, err := l.run(ctx, l.renewing, keys, args)
+	return err
+}
