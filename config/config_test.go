@@ -436,7 +436,7 @@ func TestFromEnvironment(t *testing.T) {
 // FuzzParse shows that no file makes Parse panic, and that neither the value
 // of a variable nor a literal key shows in a report.
 func FuzzParse(f *testing.F) {
-	for _, path := range []string{"../docs/examples/weir.yaml", "../docs/examples/minimal.yaml", "../docs/examples/sidecar.yaml"} {
+	for _, path := range []string{"../docs/examples/weir.yaml", "../docs/examples/minimal.yaml", "../docs/examples/sidecar.yaml", "../docs/examples/replicas.yaml"} {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)

@@ -26,7 +26,8 @@ type File struct {
 	// "default", which has the defaults below unless it is written here.
 	Policies map[string]Policy `yaml:"policies" names:"name"`
 
-	// Teams are the callers: who may use what, and how fast. Without any, one
+	// Teams are the callers: who may use what, how fast, and for how much.
+	// Without any, one
 	// team "default" without a key is served, on a loopback address only.
 	Teams map[string]Team `yaml:"teams" names:"name"`
 
@@ -54,7 +55,8 @@ type Server struct {
 	// interface, or unix:/path.
 	Listen string `yaml:"listen" default:"127.0.0.1:8080" env:"WEIR_LISTEN"`
 
-	// AdminListen is the address of the health endpoints: host:port or :port.
+	// AdminListen is the address of health, metrics, usage and reload: host:port
+	// or :port.
 	AdminListen string `yaml:"admin_listen" default:"127.0.0.1:8081" env:"WEIR_ADMIN_LISTEN"`
 
 	// TLS turns TLS on where both files are given.

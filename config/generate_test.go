@@ -364,8 +364,8 @@ func plainValue(t *testing.T, text string) any {
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../docs/examples/*.yaml")
-	if err != nil || len(files) < 3 {
-		t.Fatalf("Glob = %v, %v; want three examples or more", files, err)
+	if err != nil || len(files) < 4 {
+		t.Fatalf("Glob = %v, %v; want four examples or more", files, err)
 	}
 	schema := compiled(t)
 	for _, path := range files {
@@ -391,6 +391,10 @@ func exampleEnv(name string) (string, bool) {
 		"AZURE_OPENAI_API_KEY_SC":  "fedcba9876543210fedcba9876543210",
 		"SEARCH_KEY_SHA256":        strings.Repeat("5e", 32),
 		"SUPPORT_BOT_KEY":          "a-long-key-of-the-support-bot",
+		"REDIS_URL":                "rediss://weir:a-password@redis.example:6380/0",
+		"DATABASE_URL":             "postgres://weir:a-password@db.example/usage",
+		"WEIR_ADMIN_TOKEN":         "a-long-token-of-the-operators",
+		"ALERT_WEBHOOK":            "https://alerts.example/weir",
 	}[name]
 	return v, ok
 }
@@ -407,6 +411,11 @@ func TestSchemaRefuses(t *testing.T) {
 		{"no backends", "backends:", "policies:"},
 		{"negative weight", "deployment: gpt-4o }", "deployment: gpt-4o, weight: -1 }"},
 		{"bad choice", "version: 1", "version: 1\npolicies: { default: { mode: loud } }"},
+		{"a price for input alone", "deployments:", "price: { input: 1 }, deployments:"},
+		{"a share above one", "version: 1", "version: 1\nteams: { a: { budget: { usd: 1, alert_at: [80] } } }"},
+		{"a share in words", "version: 1", "version: 1\nteams: { a: { budget: { usd: 1, alert_at: [most] } } }"},
+		{"a budget of nothing", "version: 1", "version: 1\nteams: { a: { budget: { usd: 0 } } }"},
+		{"days behind hours", "version: 1", "version: 1\nstate: { ledger: { retain: 12h1d } }"},
 		{"bad duration", "version: 1", "version: 1\nserver: { shutdown_grace: 30 }"},
 	}
 	for _, tt := range tests {

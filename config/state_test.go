@@ -153,6 +153,7 @@ func adminFaults() []fault {
 		{"a webhook that is a metadata service", hook("https://metadata.google.internal/CANARY"), "E018", webhook, "webhook is a metadata service", "https://HOST"},
 		{"a webhook with a token", hook("https://hooks.example/services/T0/CANARYcanary0123456789"), "W001", webhook, "written in the file", "${NAME}"},
 		{"a webhook with a key", hook("https://hooks.example/x?key=CANARY"), "W001", webhook, "written in the file", "${NAME}"},
+		{"a webhook with a signature", hook("https://hooks.example/x?api-version=1&sig=CANARY"), "W001", webhook, "written in the file", "${NAME}"},
 		{"a webhook of no budget", goodHead + "telemetry: { alerts: { webhook: §\"https://a.example\" } }\n", "W002", webhook, "no team and no key", "add a budget"},
 		{
 			"a webhook of no alert", goodHead + "teams: { a: { budget: { usd: 5, alert_at: [] } } }\ntelemetry: { alerts: { webhook: §\"https://a.example\" } }\n",
@@ -180,6 +181,7 @@ func TestNoFaults(t *testing.T) {
 		{"an empty URL of memory", goodHead + "state: { limits: { url: \"${EMPTY}\" } }\n"},
 		{"a cluster of databases", goodHead + "state: { ledger: { url: \"postgres://u:${SECRET}@a:5432,b:5433/usage?target_session_attrs=read-write\", durability: strict } }\n"},
 		{"a database on a socket", goodHead + "state: { ledger: { url: \"postgresql:///usage?host=/run/postgresql\" } }\n"},
+		{"a database in the query", goodHead + "state: { ledger: { url: \"postgres://h?dbname=usage\" } }\n"},
 		{"a file by half a path", goodHead + "state: { ledger: { path: usage.db, durability: strict } }\nteams: { a: { budget: { usd: 1 } } }\n"},
 		{"a month in memory", goodHead + "state: { ledger: { retain: 1h } }\nteams: { a: { budget: { usd: 1 } } }\n"},
 		{"a token beyond loopback", goodHead + "server: { admin_listen: \":8081\" }\nadmin: { token: \"${LONG}\" }\n"},
