@@ -91,10 +91,11 @@ func TestNoConfiguration(t *testing.T) {
 			}
 			plain := upstream.NewTransport(upstream.Connection{PerHost: 1})
 			defer plain.CloseIdleConnections()
-			g, err := command.Build(f, command.Parts{Transport: located{server: metadata, others: plain}, Encodings: vocabularies()})
+			g, err := command.Build(t.Context(), f, command.Parts{Transport: located{server: metadata, others: plain}, Encodings: vocabularies()})
 			if err != nil {
 				t.Fatal(err)
 			}
+			closeLater(t, g)
 			api := httptest.NewServer(g.API)
 			defer api.Close()
 			if status, body := ask(t, api, nil); status != http.StatusOK {
@@ -191,13 +192,14 @@ teams: { search: { keys: [{ id: search-1, value: "${SEARCH}" }] } }
 	}
 	plain := upstream.NewTransport(upstream.Connection{PerHost: 1})
 	t.Cleanup(plain.CloseIdleConnections)
-	g, err := command.Build(f, command.Parts{
+	g, err := command.Build(t.Context(), f, command.Parts{
 		Transport: trusting{plain: plain, encrypted: login.Client().Transport}, Encodings: vocabularies(),
 		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	closeLater(t, g)
 	return g
 }
 

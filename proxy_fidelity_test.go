@@ -161,7 +161,7 @@ func TestAnswerHeaders(t *testing.T) {
 			"Azureml-Model-Session": {"sim-session"}, "Content-Length": got.header["Content-Length"], "Content-Type": {"application/json"},
 			"Date": got.header["Date"], "X-Content-Type-Options": {"nosniff"}, "X-Ms-Deployment-Name": {"gpt-4o-east"}, "X-Ms-Rai-Invoked": {"true"},
 			"X-Ms-Region": {"East US 2"}, "X-Request-Id": {"mine-1"}, "X-Weir-Upstream-Request-Id": {"00000001-0000-4000-8000-000000000001"},
-			"X-Weir-Attempts": {"1"}, "X-Weir-Deployment": {"east/gpt-4o-east"}, "X-Weir-Overhead-Ms": {"0.000"},
+			"X-Weir-Attempts": {"1"}, "X-Weir-Cost-Usd": {"0.00016"}, "X-Weir-Deployment": {"east/gpt-4o-east"}, "X-Weir-Overhead-Ms": {"0.000"},
 		}
 		if diff := cmp.Diff(want, got.header); diff != "" {
 			t.Errorf("header (-want +got):\n%s", diff)

@@ -118,13 +118,14 @@ func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) { /
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: io.ErrClosedPipe}
 		}
 		f := configure(t, strings.NewReplacer(edits...).Replace(yaml))
-		g, err := command.Build(f, command.Parts{
+		g, err := command.Build(t.Context(), f, command.Parts{
 			Transport: transport, Encodings: encodings, Sinks: []usage.Sink{w}, Jitter: func() float64 { return 0 },
 			Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
+		closeLater(t, g)
 		w.gateway, w.api = g, listen(t, command.NewServer(g.API, slog.New(slog.DiscardHandler)))
 		client := &http.Transport{
 			DisableCompression: true,
@@ -142,6 +143,16 @@ func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) { /
 		})
 		test(w)
 		synctest.Wait()
+	})
+}
+
+// closeLater closes a gateway when the test is over.
+func closeLater(t *testing.T, g *command.Gateway) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := g.Close(context.Background()); err != nil {
+			t.Errorf("closing the gateway: %v", err)
+		}
 	})
 }
 

@@ -2,7 +2,9 @@ package command
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,7 +13,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -19,10 +20,8 @@ import (
 
 	"weir/config"
 	"weir/middleware"
-	"weir/openai"
 	"weir/policy"
 	"weir/proxy"
-	"weir/quota"
 	"weir/telemetry"
 	"weir/tokens"
 	"weir/upstream"
@@ -42,12 +41,12 @@ type Parts struct {
 // Gateway is a whole gateway without its listeners.
 type Gateway struct {
 	API   http.Handler // what clients call
-	Admin http.Handler // health and metrics
+	Admin http.Handler // health, metrics and usage
 	Pool  *upstream.Pool
 
-	gate   *gate
-	log    *slog.Logger
-	counts *usage.Calibrations
+	gate  *gate
+	log   *slog.Logger
+	state *state
 }
 
 // The parts of a gateway that the configuration says nothing of.
@@ -57,11 +56,25 @@ const (
 	perHost   = 256              // idle connections to each resource
 )
 
-// Build makes the gateway that f describes.
-func Build(f *config.File, p Parts) (*Gateway, error) {
+// Build makes the gateway that f describes. It must be closed.
+func Build(ctx context.Context, f *config.File, p Parts) (*Gateway, error) {
 	p.Log = cmp.Or(p.Log, slog.New(slog.DiscardHandler))
 	p.Encodings = cmp.Or(p.Encodings, new(tokens.Encodings))
-	b := &builder{file: f, parts: p, created: time.Now().Unix()}
+	st, err := openState(ctx, f, p)
+	if err != nil {
+		return nil, err
+	}
+	g, err := assemble(f, p, st)
+	if err != nil {
+		return nil, errors.Join(err, st.close(ctx))
+	}
+	return g, nil
+}
+
+// assemble makes a gateway over a state.
+func assemble(f *config.File, p Parts, st *state) (*Gateway, error) {
+	p.Sinks = append(slices.Clone(p.Sinks), st.sinks()...)
+	b := &builder{file: f, parts: p, state: st, created: time.Now().Unix()}
 	if err := b.connect(upstream.Connection{Connect: f.Resilience.Timeout.Connect, PerHost: perHost}); err != nil {
 		return nil, err
 	}
@@ -69,40 +82,26 @@ func Build(f *config.File, p Parts) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := telemetry.NewMetrics()
-	if err != nil {
-		return nil, err
-	}
-	g := &Gateway{Pool: upstream.New(up), gate: newGate(), log: p.Log, counts: new(usage.Calibrations)}
-	b.parts.Sinks = append(slices.Clone(p.Sinks), metrics, g.counts)
+	g := &Gateway{Pool: upstream.New(up), gate: newGate(), log: p.Log, state: st}
 	api := proxy.New(b.proxy(g.Pool))
 	g.API = g.gate.count(b.echo(api, g.gate))
-	g.Admin = g.admin(metrics.Handler())
+	g.Admin = g.admin(st.metrics.Handler())
 	return g, nil
 }
+
+// Close writes what is not written yet and ends what the gateway does by itself.
+func (g *Gateway) Close(ctx context.Context) error { return g.state.close(ctx) }
 
 // builder translates a configuration into those of the packages.
 type builder struct {
 	file    *config.File
 	parts   Parts
+	state   *state
 	created int64
 
 	transports  map[string]http.RoundTripper   // of the backends that have their own
 	authorities map[string]http.RoundTripper   // of the same, to where tokens come from
 	credentials map[string]upstream.Credential // by backend
-}
-
-// facts returns what is known of a model, as the configuration corrects it.
-func (b *builder) facts(name string, m config.Model) tokens.Model {
-	t := tokens.Lookup(cmp.Or(m.BaseModel, name))
-	t.Encoding = cmp.Or(m.Tokenizer, t.Encoding)
-	t.ContextWindow = cmp.Or(m.ContextWindow, t.ContextWindow)
-	t.MaxInput = cmp.Or(m.MaxInputTokens, t.MaxInput)
-	t.MaxOutput = cmp.Or(m.MaxOutputTokens, t.MaxOutput)
-	if m.ContextWindow > 0 && m.MaxInputTokens == 0 {
-		t.MaxInput = 0
-	}
-	return t
 }
 
 func (b *builder) upstream() (upstream.Config, error) {
@@ -204,7 +203,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 		Models:  map[string]proxy.Model{},
 		Names:   proxy.Names{Aliases: map[string]string{}, Deployments: map[string]string{}, Models: map[string]string{}},
 		Teams:   map[string]proxy.Team{},
-		Limiter: quota.NewMemory(quota.MemoryConfig{}), Upstream: pool,
+		Limiter: b.state.limiter, Outputs: b.state.outputs, Journal: b.state, Strict: durable(b.file), Upstream: pool,
 		MaxBody: int64(b.file.Server.MaxBody), MaxBodies: maxBodies, KeepAlive: keepAlive,
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.file.Models)) {
@@ -227,150 +226,6 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 		cfg.Teams[name] = b.team(name, t, cfg.Names)
 	}
 	return cfg
-}
-
-// model returns what the gateway must know of a model. Its window is the widest
-// of its deployments'; the pool knows which of them a request fits.
-func (b *builder) model(name string, m config.Model) proxy.Model {
-	t := b.facts(name, m)
-	w := policy.Window{
-		Context: int64(t.ContextWindow), MaxInput: int64(t.MaxInput), MaxOutput: int64(t.MaxOutput),
-		OutputField: t.MaxCompletionField(),
-	}
-	var narrowest int64
-	for i, d := range m.Deployments {
-		context, output := cmp.Or(d.ContextWindow, t.ContextWindow), cmp.Or(d.MaxOutputTokens, t.MaxOutput)
-		if i == 0 {
-			w.Context, w.MaxOutput = 0, 0
-		}
-		w.Context, w.MaxOutput = max(w.Context, int64(context)), max(w.MaxOutput, int64(output))
-		if context > 0 && (narrowest == 0 || int64(context) < narrowest) {
-			narrowest = int64(context)
-		}
-	}
-	return proxy.Model{
-		Name: name, Base: cmp.Or(m.BaseModel, name), Created: b.created, Window: w, Narrowest: narrowest,
-		Counter: counter{b.parts.Encodings.Counter(t)},
-	}
-}
-
-// passed keeps the models that are served under their own names. The names are
-// the clients' own, so there is a bound.
-type passed struct {
-	build  func(name string) proxy.Model
-	mu     sync.Mutex
-	models map[string]proxy.Model
-}
-
-// maxPassed is how many models are kept.
-const maxPassed = 256
-
-func (p *passed) model(name string) proxy.Model {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m, ok := p.models[name]
-	if !ok {
-		if m = p.build(name); p.models == nil || len(p.models) >= maxPassed {
-			p.models = map[string]proxy.Model{}
-		}
-		p.models[name] = m
-	}
-	return m
-}
-
-// counter is a tokens.Counter as the proxy wants one.
-type counter struct{ *tokens.Counter }
-
-// Prompt returns what a request's prompt comes to.
-func (c counter) Prompt(r *openai.Request) policy.Prompt {
-	n := c.Request(r)
-	p := policy.Prompt{
-		Total: int64(n.Total), Messages: make([]int64, len(n.Messages)),
-		Tools: int64(n.Tools), ResponseFormat: int64(n.ResponseFormat), Prediction: int64(n.Prediction),
-		Overhead: int64(n.Overhead), Images: int64(n.Images), Estimated: n.Estimated,
-	}
-	for i, m := range n.Messages {
-		p.Messages[i] = int64(m)
-	}
-	return p
-}
-
-// Bound returns what a request's prompt is never above.
-func (c counter) Bound(r *openai.Request) int64 { return int64(c.Counter.Bound(r)) }
-
-// Text returns what a text comes to.
-func (c counter) Text(b []byte) int64 { return int64(c.Counter.Text(b)) }
-
-// anybody is the name of the team that callers without a key belong to.
-const anybody = "default"
-
-// teams returns the configured teams, or the one that there is without any.
-func (b *builder) teams() map[string]config.Team {
-	if len(b.file.Teams) == 0 {
-		return map[string]config.Team{anybody: {Policy: "default"}}
-	}
-	return b.file.Teams
-}
-
-func (b *builder) team(name string, t config.Team, names proxy.Names) proxy.Team {
-	p := b.file.Policies[cmp.Or(t.Policy, "default")]
-	out := proxy.Team{
-		Name: name, Owner: t.Owner,
-		Screen: policy.NewScreen(policy.SpecialTokens(cmp.Or(p.SpecialTokens, string(policy.Reject)))),
-		Window: policy.Window{
-			TeamInput: int64(p.MaxInputTokens), TeamOutput: int64(p.MaxOutputTokens), DefaultOutput: int64(p.DefaultOutputTokens),
-			RejectOutput: p.OnOutputOverflow == "reject", MaxTurns: p.MaxTurns, Trim: p.OnContextOverflow == "trim_oldest",
-		},
-		Regions: t.Regions, Shadow: p.Mode == "shadow", Limits: limits(t.Limits), Keys: map[string]quota.Limits{},
-		Weight: t.Weight, Priorities: map[string]int{},
-	}
-	for _, m := range t.Models {
-		if out.Models == nil {
-			out.Models = map[string]bool{}
-		}
-		out.Models[cmp.Or(names.Aliases[m], m)] = true
-	}
-	for _, k := range t.Keys {
-		if l := limits(k.Limits); l != (quota.Limits{}) {
-			out.Keys[k.ID] = l
-		}
-		out.Priorities[k.ID] = priority(k.Priority)
-	}
-	return out
-}
-
-// priority returns the place in line that a key has.
-func priority(name string) int {
-	switch name {
-	case "high":
-		return 0
-	case "low":
-		return 2
-	default:
-		return proxy.NormalPriority
-	}
-}
-
-func limits(l config.Limits) quota.Limits {
-	return quota.Limits{
-		RequestsPerMinute: int64(l.RPM), TokensPerMinute: int64(l.TPM), Concurrency: int64(l.Concurrency),
-		BurstRequests: int64(l.BurstRequests), BurstTokens: int64(l.BurstTokens),
-	}
-}
-
-// keys returns who calls with which key, and who calls without one where that is
-// allowed.
-func (b *builder) keys() (keys middleware.Keys, open *middleware.Caller) {
-	keys = middleware.Keys{}
-	for name, t := range b.teams() {
-		for _, k := range t.Keys {
-			keys[k.Hash()] = middleware.Caller{Team: name, Key: k.ID, Expires: k.Expires}
-		}
-		if len(t.Keys) == 0 {
-			open = &middleware.Caller{Team: name}
-		}
-	}
-	return keys, open
 }
 
 // echo routes what clients call.

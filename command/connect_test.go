@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"encoding/pem"
 	"fmt"
 	"log/slog"
@@ -95,11 +96,22 @@ func gatewayTo(t *testing.T, endpoint, more string) *Gateway {
 	if f == nil {
 		t.Fatal(problems)
 	}
-	g, err := Build(f, Parts{})
+	g, err := Build(t.Context(), f, Parts{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	closeLater(t, g)
 	return g
+}
+
+// closeLater closes a gateway when the test is over.
+func closeLater(t *testing.T, g *Gateway) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := g.Close(context.Background()); err != nil {
+			t.Errorf("closing the gateway: %v", err)
+		}
+	})
 }
 
 func askGateway(t *testing.T, g *Gateway) (status int, body string) {

@@ -104,8 +104,11 @@ func TestErrorExamples(t *testing.T) {
 			}
 			message, _, _ := strings.Cut(got.Error.Message, " (docs/")
 			want := openai.Error{Status: status, Code: code, Param: got.Error.Param, Message: message}
-			if code == openai.CodeRateLimit {
-				want.Type = "requests" // a limit's own
+			switch code { // whose types are the limits' own
+			case openai.CodeRateLimit:
+				want.Type = "requests"
+			case openai.CodeInsufficientQuota:
+				want.Type = code
 			}
 			if diff := cmp.Diff(string(want.Envelope()), example); diff != "" {
 				t.Errorf("example (-written +documented):\n%s", diff)

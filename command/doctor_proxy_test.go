@@ -294,10 +294,11 @@ func TestTokensGoAsTheBackendDoes(t *testing.T) {
 			if f == nil {
 				t.Fatal(problems)
 			}
-			g, err := Build(f, Parts{})
+			g, err := Build(t.Context(), f, Parts{})
 			if err != nil {
 				t.Fatal(err)
 			}
+			closeLater(t, g)
 			if status, body := askGateway(t, g); status != http.StatusOK {
 				t.Errorf("the gateway answers %d %s", status, body)
 			}

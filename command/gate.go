@@ -140,6 +140,6 @@ func (g *Gateway) verbose(c echo.Context) error {
 	}
 	return c.JSONPretty(readiness(state), map[string]any{
 		"state": state, "limits": "local only: each replica counts alone",
-		"deployments": deployments, "token_counts": g.counts.All(),
+		"deployments": deployments, "token_counts": g.state.counts.All(),
 	}, "  ")
 }

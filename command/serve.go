@@ -21,6 +21,7 @@ import (
 
 	"weir/config"
 	"weir/tokens"
+	"weir/usage"
 )
 
 func serveCommand(s *streams) *cobra.Command {
@@ -99,6 +100,10 @@ func options() config.Options {
 			m := tokens.Lookup(base)
 			return m.ContextWindow, m.Known
 		},
+		KnownPrice: func(base string) bool {
+			_, ok := usage.PriceOf(base)
+			return ok
+		},
 	}
 }
 
@@ -125,15 +130,16 @@ const (
 
 // run serves f until ctx is done or a signal comes; the second signal ends
 // everything at once. Started is called when both ports listen.
-func run(ctx context.Context, f *config.File, p Parts, started func(api, admin string)) error {
+func run(ctx context.Context, f *config.File, p Parts, started func(api, admin string)) (err error) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 	p.Encodings = new(tokens.Encodings)
-	g, err := Build(f, p)
+	g, err := Build(ctx, f, p)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, g.Close(context.WithoutCancel(ctx))) }()
 	g.gate.starting(true)
 	go func() {
 		p.Encodings.Warm(encodings(f)...)

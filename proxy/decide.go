@@ -1,17 +1,13 @@
 package proxy
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"weir/openai"
 	"weir/policy"
-	"weir/quota"
 	"weir/usage"
 )
 
@@ -69,8 +65,7 @@ const sampled = 16
 // tokens are reserved for it, where it may be cut and charged for its prompt, and
 // now and then to compare the count with upstream's.
 func (g *Gateway) exactly(team Team, rec *usage.Record, d *decision) bool {
-	return g.asked.Add(1)%sampled == 1 || d.stream || team.Shadow ||
-		team.Limits.TokensPerMinute > 0 || team.Keys[rec.Key].TokensPerMinute > 0
+	return g.asked.Add(1)%sampled == 1 || d.stream || team.Shadow || team.Own.metered() || team.Keys[rec.Key].metered()
 }
 
 // fit makes the request fit. It is counted only where that is asked for, or where
@@ -144,95 +139,4 @@ func (d *decision) report(h http.Header) {
 	if len(d.shadow) > 0 {
 		h.Set("X-Weir-Policy", "shadow: "+strings.Join(d.shadow, ", "))
 	}
-}
-
-// reserve takes the most that the request may cost from the team's allowance and
-// from its key's, or says why not.
-func (g *Gateway) reserve(ctx context.Context, team Team, rec *usage.Record, d *decision) (*quota.Lease, error) {
-	accounts := []quota.Account{{ID: "team:" + team.Name, Limits: team.Limits}}
-	if limits, ok := team.Keys[rec.Key]; ok {
-		accounts = append(accounts, quota.Account{ID: "key:" + team.Name + "/" + rec.Key, Limits: limits})
-	}
-	var burst int64
-	for _, a := range accounts {
-		if b := burstOf(a.Limits); b > 0 && (burst == 0 || b < burst) {
-			burst = b
-		}
-	}
-	d.reserved = d.window.Reserve(d.fitted, 0, d.choices, burst)
-	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, quota.Cost{Requests: 1, Tokens: d.reserved})
-	if err == nil {
-		return lease, nil
-	}
-	exceeded, ok := errors.AsType[*quota.ExceededError](err)
-	switch {
-	case ok:
-		rec.Outcome = usage.RefusedLimit
-		return nil, &limitError{ExceededError: exceeded, shown: refusal(team, exceeded)}
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	default:
-		return nil, fmt.Errorf("proxy: reserving: %w", err)
-	}
-}
-
-// burstOf returns the most tokens that an account ever admits at once, 0 for any.
-func burstOf(l quota.Limits) int64 {
-	if l.TokensPerMinute == 0 || l.BurstTokens > 0 {
-		return l.BurstTokens
-	}
-	return l.TokensPerMinute
-}
-
-// limitError is a refusal by a limit, with the levels that it was decided on.
-type limitError struct {
-	*quota.ExceededError
-	shown *openai.Error
-}
-
-// Unwrap returns what the client sees.
-func (e *limitError) Unwrap() error { return e.shown }
-
-// refusal says which limit refused, what to do, and whom to ask.
-func refusal(team Team, e *quota.ExceededError) *openai.Error {
-	whose, setting := fmt.Sprintf("Team %q", team.Name), "teams."+team.Name+".limits."
-	if name, ok := strings.CutPrefix(e.Account, "key:"+team.Name+"/"); ok {
-		whose = fmt.Sprintf("Key %q", name)
-		setting = "teams." + team.Name + ".keys[" + name + "].limits."
-	}
-	ask := "To raise it, change " + setting
-	if team.Owner != "" {
-		ask = "To raise it, ask " + team.Owner + " to change " + setting
-	}
-	out := &openai.Error{Status: http.StatusTooManyRequests, Type: string(e.Dimension), Code: openai.CodeRateLimit, RetryAfter: e.Wait}
-	wait := e.Wait
-	if wait > time.Second {
-		const tenth = 100 * time.Millisecond
-		wait = (wait + tenth - 1).Truncate(tenth)
-	}
-	switch {
-	case e.Permanent:
-		*out = openai.Error{Status: http.StatusBadRequest, Code: openai.CodeExceedsTeamLimit, Param: "messages"}
-		out.Message = fmt.Sprintf("The request may use %d %s, and %s never has more than %d at once. Send a shorter prompt or a smaller max_tokens. %s.",
-			e.Need, e.Dimension, whose, e.Limit, ask+short(e.Dimension))
-	case e.Dimension == quota.Concurrency:
-		out.Type = "requests"
-		out.Message = fmt.Sprintf("%s has %d requests open, which is all it may have. Wait for one to end. %s.", whose, e.Limit, ask+"concurrency")
-	default:
-		out.Message = fmt.Sprintf("%s has used its %d %s per minute: %d are left, and the request needs %d. Next slot in %s. %s.",
-			whose, e.Limit, e.Dimension, e.Remaining, e.Need, wait, ask+short(e.Dimension))
-	}
-	return out
-}
-
-// short returns the configuration's name of a limit.
-func short(d quota.Dimension) string {
-	switch d {
-	case quota.Requests:
-		return "rpm"
-	case quota.Tokens:
-		return "tpm"
-	case quota.Concurrency:
-	}
-	return "concurrency"
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -27,7 +28,9 @@ type explanation struct {
 	Changes     explainedChanges   `json:"changes"`
 	Shadow      []string           `json:"shadow,omitempty"`
 	Reserved    int64              `json:"reserved_tokens"`
+	Cost        float64            `json:"reserved_usd"`
 	Limits      map[string]any     `json:"limits"`
+	Budget      *explainedBudget   `json:"budget,omitempty"`
 	Deployments []openai.Candidate `json:"deployments"`
 }
 
@@ -67,6 +70,13 @@ type explainedLevel struct {
 	Reset     float64 `json:"reset_seconds"`
 }
 
+type explainedBudget struct {
+	Account   string  `json:"account"`
+	Limit     float64 `json:"limit_usd"`
+	Remaining float64 `json:"remaining_usd"`
+	Reset     float64 `json:"reset_seconds"`
+}
+
 // asksWhy reports whether a request asks what would become of it.
 func asksWhy(r *http.Request) bool { return r.Header.Get("X-Weir-Explain") == "1" }
 
@@ -89,7 +99,7 @@ func (g *Gateway) explain(c echo.Context, team Team, model Model, req *openai.Re
 	out.Shadow = d.shadow
 	out.Deployments = g.cfg.Upstream.Candidates(d.call(c.Request(), model))
 	lease, err := g.reserve(ctx, team, rec, d)
-	out.Reserved = d.reserved
+	out.Reserved, out.Cost = d.reserved, rec.ReservedCost.Dollars()
 	if limit, ok := errors.AsType[*limitError](err); ok {
 		out.levels(limit.Snapshot)
 	}
@@ -97,7 +107,8 @@ func (g *Gateway) explain(c echo.Context, team Team, model Model, req *openai.Re
 		return g.json(c, rec, out.refused(err))
 	}
 	lease.Settle(quota.Cost{})
-	out.levels(lease.Snapshot())
+	out.Shadow = d.shadow
+	out.levels(lease.held.Snapshot())
 	return g.json(c, rec, out)
 }
 
@@ -111,15 +122,21 @@ func (e explanation) refused(err error) explanation {
 	return e
 }
 
-func (e explanation) levels(s quota.Snapshot) {
+func (e *explanation) levels(s quota.Snapshot) {
 	for name, l := range map[string]quota.Level{"requests": s.Requests, "tokens": s.Tokens} {
 		if l.Limit > 0 {
-			e.Limits[name] = explainedLevel{
-				Account: l.Account, Limit: l.Limit, Remaining: l.Remaining, Reset: math.Round(l.Reset.Seconds()*1000) / 1000,
-			}
+			e.Limits[name] = explainedLevel{Account: l.Account, Limit: l.Limit, Remaining: l.Remaining, Reset: seconds(l.Reset)}
+		}
+	}
+	if l := s.Budget; l.Limit > 0 {
+		e.Budget = &explainedBudget{
+			Account: l.Account, Limit: usage.USD(l.Limit).Dollars(), Remaining: usage.USD(l.Remaining).Dollars(), Reset: seconds(l.Reset),
 		}
 	}
 }
+
+// seconds returns a time with its milliseconds.
+func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
 
 func explained(p policy.Prompt) explainedPrompt {
 	return explainedPrompt{

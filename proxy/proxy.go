@@ -41,6 +41,20 @@ type Counter interface {
 	Text(text []byte) int64
 }
 
+// Outputs tells how long answers are.
+type Outputs interface {
+	// Quantile returns the tokens that the share q of a team's answers of a model
+	// stay within, and false where too few are known.
+	Quantile(team, model string, q float64) (tokens int64, ok bool)
+}
+
+// Journal keeps what open requests may cost.
+type Journal interface {
+	// Begin notes a request before it is sent. With wait it returns once the note
+	// is safe from a crash; an error says that it is not.
+	Begin(ctx context.Context, r *usage.Record, wait bool) error
+}
+
 // Config is what a Gateway works with.
 type Config struct {
 	Models map[string]Model // by the names they are listed under
@@ -52,6 +66,9 @@ type Config struct {
 	Any func(name string) Model
 
 	Limiter  quota.Limiter
+	Outputs  Outputs // nil: nothing is learned of answers
+	Journal  Journal // nil: nothing is written down
+	Strict   bool    // no answer ends before its record is taken
 	Upstream Upstream
 
 	MaxBody   int64         // the largest body that is read, in bytes
@@ -70,6 +87,9 @@ type Model struct {
 	// smaller than Window's; 0 where none is known.
 	Narrowest int64
 
+	Prices  map[string]usage.Price // of its deployments
+	Dearest usage.Price            // what it costs at most
+
 	Created int64 // when it was configured, in Unix seconds
 }
 
@@ -85,8 +105,10 @@ type Team struct {
 	Window policy.Window // the team's part of it
 	Shadow bool          // decide and say so, but let pass
 
-	Limits quota.Limits
-	Keys   map[string]quota.Limits // limits of its keys, by their names
+	Own      Allowance            // shared by its keys
+	Keys     map[string]Allowance // of its keys, by their names
+	Away     quota.Away
+	Quantile float64 // of usual answers, which is reserved where a client names no bound; 0: a flat one
 
 	Weight     int            // its share of deployments that have no room for all
 	Priorities map[string]int // of its keys, by their names; NormalPriority where a key has none
@@ -162,18 +184,17 @@ func (g *Gateway) Chat(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	d.report(c.Response().Header())
-
 	lease, err := g.reserve(ctx, team, rec, d)
 	if err != nil {
 		return err
 	}
-	showLimits(c, lease.Snapshot())
+	d.report(c.Response().Header())
+	showLimits(c, lease.held.Snapshot())
 	defer func() { lease.Settle(cost(rec)) }()
 
 	answer, err := g.cfg.Upstream.Do(ctx, d.call(c.Request(), model), rec)
 	if err != nil {
-		if gone(ctx) {
+		if gone(ctx) && sent(rec) {
 			book(rec, openai.Facts{}, d, nil)
 		}
 		return err
@@ -223,21 +244,4 @@ func (d *decision) prompt() int64 {
 		d.fitted.Prompt, d.rough = d.model.Counter.Prompt(d.request).Total, false
 	}
 	return d.fitted.Prompt
-}
-
-// cost returns what a request is charged, by how it ended.
-//
-// No allowance is taken where nothing left the gateway. Where a deployment
-// refused or failed, the request alone counts, so that a failing one is not
-// hammered. An answer counts what it used, as upstream says or as we counted;
-// that includes one that was cut, by whichever side.
-func cost(rec *usage.Record) quota.Cost {
-	sent := false
-	for _, a := range rec.Attempts {
-		sent = sent || a.Sent
-	}
-	if !sent {
-		return quota.Cost{}
-	}
-	return quota.Cost{Requests: 1, Tokens: rec.Input + rec.Output}
 }

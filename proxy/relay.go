@@ -40,6 +40,9 @@ func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usag
 	showRetry(h, a.RetryAfter, a.NoRetry)
 	if a.Stream == nil {
 		a.Close(nil) // all of it is here
+		if !g.cfg.Strict {
+			h.Set("Content-Length", strconv.Itoa(len(a.Body))) // or else the end comes behind the sinks
+		}
 		whole(c, a, d, rec)
 		return nil
 	}
@@ -53,6 +56,7 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) {
 	case a.Status < http.StatusMultipleChoices:
 		rec.Outcome, rec.FinishReason = usage.OK, a.Facts.FinishReason
 		book(rec, a.Facts, d, read(a, d))
+		c.Response().Header().Set("X-Weir-Cost-Usd", strconv.FormatFloat(rec.Cost.Dollars(), 'f', -1, 64))
 	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusRequestTimeout, a.Status >= http.StatusInternalServerError:
 		rec.Outcome, rec.Code = usage.UpstreamError, codeOf(a.Body)
 	default:
@@ -60,7 +64,6 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) {
 	}
 	left := gone(c.Request().Context()) // whoever leaves behind the last byte has it all
 	h := c.Response().Header()
-	h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	rec.FirstToken = time.Since(rec.Start)
 	h.Set("Content-Type", "application/json")
 	c.Response().WriteHeader(a.Status)
@@ -107,18 +110,24 @@ func read(a *openai.Answer, d *decision) *tally {
 }
 
 // book notes what an answer used: what upstream reports, or else our own count,
-// of the prompt and of what was seen of the answer.
+// of the prompt and of what was seen of the answer. Its price is that of the
+// deployment that gave it.
 func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
 	if f.HasUsage {
 		rec.Input, rec.Output = f.Usage.Prompt, f.Usage.Completion
 		rec.Cached, rec.Reasoning = f.Usage.Cached, f.Usage.Reasoning
-		return
+	} else {
+		rec.Counted = true
+		rec.Input = d.prompt()
+		if seen != nil {
+			rec.Output = seen.total()
+		}
 	}
-	rec.Counted = true
-	rec.Input = d.prompt()
-	if seen != nil {
-		rec.Output = seen.total()
+	price, ok := d.model.Prices[rec.Deployment]
+	if !ok {
+		price = d.model.Dearest
 	}
+	rec.Cost = price.Cost(rec.Input, rec.Cached, rec.Output, rec.Reasoning)
 }
 
 // writeLimit is how long a client may take to accept what is written.

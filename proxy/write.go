@@ -133,6 +133,9 @@ func showLimits(c echo.Context, s quota.Snapshot) {
 		}
 		h.Set("X-Ratelimit-Reset-"+name, reset)
 	}
+	if l := s.Budget; l.Limit > 0 {
+		h.Set("X-Weir-Budget-Remaining-Usd", strconv.FormatFloat(usage.USD(l.Remaining).Dollars(), 'f', -1, 64))
+	}
 }
 
 // gone reports whether the client has left.

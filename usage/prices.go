@@ -116,3 +116,20 @@ func isVersion(rest string) bool {
 	}
 	return true
 }
+
+// Max returns the higher of p and q, part by part: no request costs more by either.
+func (p Price) Max(q Price) Price {
+	return Price{
+		Input: max(p.top().Input, q.top().Input), Cached: max(p.top().Cached, q.top().Cached),
+		Output: max(p.top().Output, q.top().Output), Reasoning: max(p.top().Reasoning, q.top().Reasoning),
+	}
+}
+
+// top returns the prices of the longest request and of any other, the higher each.
+func (p Price) top() Price {
+	short, long := p.full(0), p.full(math.MaxInt64)
+	return Price{
+		Input: max(short.Input, long.Input), Cached: max(short.Cached, long.Cached),
+		Output: max(short.Output, long.Output), Reasoning: max(short.Reasoning, long.Reasoning),
+	}
+}

@@ -1,0 +1,135 @@
+package command
+
+import (
+	"cmp"
+	"math"
+	"sync"
+
+	"weir/config"
+	"weir/openai"
+	"weir/policy"
+	"weir/proxy"
+	"weir/tokens"
+	"weir/usage"
+)
+
+// facts returns what is known of a model, as the configuration corrects it.
+func (b *builder) facts(name string, m config.Model) tokens.Model {
+	t := tokens.Lookup(cmp.Or(m.BaseModel, name))
+	t.Encoding = cmp.Or(m.Tokenizer, t.Encoding)
+	t.ContextWindow = cmp.Or(m.ContextWindow, t.ContextWindow)
+	t.MaxInput = cmp.Or(m.MaxInputTokens, t.MaxInput)
+	t.MaxOutput = cmp.Or(m.MaxOutputTokens, t.MaxOutput)
+	if m.ContextWindow > 0 && m.MaxInputTokens == 0 {
+		t.MaxInput = 0
+	}
+	return t
+}
+
+// model returns what the gateway must know of a model. Its window is the widest
+// of its deployments'; the pool knows which of them a request fits.
+func (b *builder) model(name string, m config.Model) proxy.Model {
+	t := b.facts(name, m)
+	w := policy.Window{
+		Context: int64(t.ContextWindow), MaxInput: int64(t.MaxInput), MaxOutput: int64(t.MaxOutput),
+		OutputField: t.MaxCompletionField(),
+	}
+	var narrowest int64
+	for i, d := range m.Deployments {
+		context, output := cmp.Or(d.ContextWindow, t.ContextWindow), cmp.Or(d.MaxOutputTokens, t.MaxOutput)
+		if i == 0 {
+			w.Context, w.MaxOutput = 0, 0
+		}
+		w.Context, w.MaxOutput = max(w.Context, int64(context)), max(w.MaxOutput, int64(output))
+		if context > 0 && (narrowest == 0 || int64(context) < narrowest) {
+			narrowest = int64(context)
+		}
+	}
+	base := cmp.Or(m.BaseModel, name)
+	each, dearest := prices(base, m)
+	return proxy.Model{
+		Name: name, Base: base, Created: b.created, Window: w, Narrowest: narrowest,
+		Counter: counter{b.parts.Encodings.Counter(t)}, Prices: each, Dearest: dearest,
+	}
+}
+
+// prices returns what the tokens of a model cost at each of its deployments, and
+// what they cost at most.
+func prices(base string, m config.Model) (each map[string]usage.Price, dearest usage.Price) {
+	usual, _ := usage.PriceOf(base) // a model that nobody knows costs nothing, of which config warns
+	if m.Price != nil {
+		usual = price(*m.Price)
+	}
+	each = map[string]usage.Price{}
+	for i, d := range m.Deployments {
+		p := usual
+		if d.Price != nil {
+			p = price(*d.Price)
+		}
+		each[d.Backend+"/"+d.Deployment] = p
+		if i == 0 {
+			dearest = p
+		}
+		dearest = dearest.Max(p)
+	}
+	if len(m.Deployments) == 0 {
+		dearest = usual
+	}
+	return each, dearest
+}
+
+// price returns prices that are configured for a million tokens.
+func price(p config.Price) usage.Price {
+	return usage.Price{Input: perToken(p.Input), Cached: perToken(p.CachedInput), Output: perToken(p.Output), Reasoning: perToken(p.ReasoningOutput)}
+}
+
+func perToken(dollars float64) usage.USD {
+	return usage.USD(math.Round(dollars * float64(usage.Dollar) / 1e6))
+}
+
+// passed keeps the models that are served under their own names. The names are
+// the clients' own, so there is a bound.
+type passed struct {
+	build  func(name string) proxy.Model
+	mu     sync.Mutex
+	models map[string]proxy.Model
+}
+
+// maxPassed is how many models are kept.
+const maxPassed = 256
+
+func (p *passed) model(name string) proxy.Model {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, ok := p.models[name]
+	if !ok {
+		if m = p.build(name); p.models == nil || len(p.models) >= maxPassed {
+			p.models = map[string]proxy.Model{}
+		}
+		p.models[name] = m
+	}
+	return m
+}
+
+// counter is a tokens.Counter as the proxy wants one.
+type counter struct{ *tokens.Counter }
+
+// Prompt returns what a request's prompt comes to.
+func (c counter) Prompt(r *openai.Request) policy.Prompt {
+	n := c.Request(r)
+	p := policy.Prompt{
+		Total: int64(n.Total), Messages: make([]int64, len(n.Messages)),
+		Tools: int64(n.Tools), ResponseFormat: int64(n.ResponseFormat), Prediction: int64(n.Prediction),
+		Overhead: int64(n.Overhead), Images: int64(n.Images), Estimated: n.Estimated,
+	}
+	for i, m := range n.Messages {
+		p.Messages[i] = int64(m)
+	}
+	return p
+}
+
+// Bound returns what a request's prompt is never above.
+func (c counter) Bound(r *openai.Request) int64 { return int64(c.Counter.Bound(r)) }
+
+// Text returns what a text comes to.
+func (c counter) Text(b []byte) int64 { return int64(c.Counter.Text(b)) }
