@@ -155,7 +155,7 @@ func TestArrival(t *testing.T) {
 // blamed.
 func TestStreamLeft(t *testing.T) {
 	t.Parallel()
-	t.Run("C44 a client that leaves", func(t *testing.T) {
+	t.Run("C44 R14 a client that leaves", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, plain, func(w *world) {
 			w.east.Script(azuresim.Step{Content: twelve, Pause: time.Hour, PauseAt: 2, OfContent: true})

@@ -14,7 +14,8 @@ import (
 	"weir/usage"
 )
 
-// TestRetries is contract E: how often, where and how a request is tried again.
+// TestRetries is contract E: how often, where and how a request is tried again (R1,
+// R2).
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	hello := say("hello")
@@ -65,7 +66,7 @@ func TestRetries(t *testing.T) {
 }
 
 // TestCuredBytes is contract E63: the second request is the first but for the one
-// number, and the answer says how often was tried.
+// number, and the answer says how often was tried (R2).
 func TestCuredBytes(t *testing.T) {
 	t.Parallel()
 	t.Run("E63 the body to the byte", func(t *testing.T) {
@@ -182,9 +183,9 @@ func TestClientLeaves(t *testing.T) {
 		{"R14 before any header of a stream", of("gpt-35-turbo", say("hello", stream)), steps("hang"), 3 * time.Second, true, 8},
 		{"R14 before a stream's content", of("gpt-35-turbo", say("hello", stream)), []azuresim.Step{{Pause: time.Hour, PauseAt: 1}}, 3 * time.Second, true, 8},
 		{"R14 within an answer", lone, steps("unfinished-json"), 3 * time.Second, true, 8},
-		{"E71 in the backoff behind a fault", lone, steps("unavailable"), 50 * time.Millisecond, false, 0},
-		{"E71 in the backoff behind a 429", lone, steps("rate-limit 5 s"), 2 * time.Second, false, 0},
-		{"E71 in the second try", lone, append(steps("unavailable"), azuresim.Step{Hang: true}), 3 * time.Second, true, 8},
+		{"E71 R14 in the backoff behind a fault", lone, steps("unavailable"), 50 * time.Millisecond, false, 0},
+		{"E71 R14 in the backoff behind a 429", lone, steps("rate-limit 5 s"), 2 * time.Second, false, 0},
+		{"E71 R14 in the second try", lone, append(steps("unavailable"), azuresim.Step{Hang: true}), 3 * time.Second, true, 8},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

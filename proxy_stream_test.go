@@ -397,7 +397,7 @@ func TestNothingTwice(t *testing.T) {
 
 // TestTruncation is the promise that no stream is silently truncated: a stream of
 // three events is cut at every byte, cleanly or not, and its client sees all of it
-// or an error. What it saw the beginning of is never asked for again.
+// or an error. What it saw the beginning of is never asked for again (R13).
 func TestTruncation(t *testing.T) {
 	t.Parallel()
 	const (

@@ -31,7 +31,7 @@ func (w *world) all(n int, members string) []result {
 }
 
 // TestBreakerOpensOnLongFaults holds that faults are counted when they show: ones
-// that take longer than any window open the breaker as fast ones do.
+// that take longer than any window open the breaker as fast ones do (R5).
 func TestBreakerOpensOnLongFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -154,7 +154,7 @@ func TestProbe(t *testing.T) {
 }
 
 // TestHungProbe holds that a probe that never ends does not keep the breaker from
-// closing.
+// closing (R6).
 func TestHungProbe(t *testing.T) {
 	t.Parallel()
 	bubble(t, single, func(w *world) {

@@ -25,7 +25,7 @@ func fixed(w *world) {
 }
 
 // TestLearnedTemperature holds that a deployment that refuses the temperature
-// that we set is asked again without it, and not sent one for an hour.
+// that we set is asked again without it, and not sent one for an hour (R3).
 func TestLearnedTemperature(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(w *world) { fixed(w); alone(w) }, func(w *world) {
@@ -115,7 +115,7 @@ func TestKindsOfTemperature(t *testing.T) {
 }
 
 // TestOnlyTheTemperatureChanges holds that an attempt differs from the one before
-// it in nothing but the temperature.
+// it in nothing but the temperature (R2).
 func TestOnlyTheTemperatureChanges(t *testing.T) {
 	t.Parallel()
 	bubble(t, alone, func(w *world) {

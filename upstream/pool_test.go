@@ -16,14 +16,6 @@ import (
 	"weir/usage"
 )
 
-// TestWeights holds the shares of deployments of one priority, one call after
-
-// TestPriorities holds that the next priority is asked while the first rests, is
-
-// TestUntriedFirst holds that a request goes to a deployment that has not failed
-
-// TestAllRest holds that a model whose deployments all rest is refused at once,
-
 // TestRetryBudget holds how many calls of a model are tried again at a time (R4).
 func TestRetryBudget(t *testing.T) {
 	t.Parallel()
@@ -100,7 +92,6 @@ func TestRetriesOverTime(t *testing.T) {
 }
 
 // TestMovingOnIsNoRetry holds that calls that a deployment had no room for go to
-
 // another whatever the retry budget says.
 func TestMovingOnIsNoRetry(t *testing.T) {
 	t.Parallel()
@@ -118,7 +109,7 @@ func TestMovingOnIsNoRetry(t *testing.T) {
 	})
 }
 
-// TestDeadline holds that no attempt is begun that could not end in time.
+// TestDeadline holds that no attempt is begun that could not end in time (R15).
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -148,8 +139,7 @@ func TestDeadline(t *testing.T) {
 }
 
 // TestLeavingInBackoff holds that a caller that goes while a call waits is the
-
-// end of it.
+// end of it (R14).
 func TestLeavingInBackoff(t *testing.T) {
 	t.Parallel()
 	bubble(t, alone, func(w *world) {
@@ -168,8 +158,7 @@ func TestLeavingInBackoff(t *testing.T) {
 }
 
 // TestRequestIsSentOnceEach holds that nothing but the pool sends a request
-
-// again, whatever its header says and however warm its connections are.
+// again, whatever its header says and however warm its connections are (R11).
 func TestRequestIsSentOnceEach(t *testing.T) {
 	t.Parallel()
 	bubble(t, alone, func(w *world) {
@@ -187,7 +176,6 @@ func TestRequestIsSentOnceEach(t *testing.T) {
 }
 
 // TestRedirect holds that a redirect is not followed: neither key nor prompt
-
 // leaves for another host.
 func TestRedirect(t *testing.T) {
 	t.Parallel()
@@ -202,10 +190,7 @@ func TestRedirect(t *testing.T) {
 	})
 }
 
-// TestAnyModel holds the deployments that are named by who calls them: there is a
-
 // TestStop holds that stopping ends what is under way, blames nobody for it, and
-
 // lets nothing begin.
 func TestStop(t *testing.T) {
 	t.Parallel()
@@ -277,7 +262,6 @@ func TestRecord(t *testing.T) {
 }
 
 // TestLog holds that changes of state are logged, and what is wrong with our own
-
 // configuration.
 func TestLog(t *testing.T) {
 	t.Parallel()
@@ -298,9 +282,3 @@ func TestLog(t *testing.T) {
 		}
 	})
 }
-
-// TestCandidates holds what is said of each deployment, and that the one that is
-
-// TestAloneWhileTheOtherCannot holds that a short wait is waited for where the
-
-// TestModelsShareADeployment holds that what is known of a deployment is known to

@@ -225,6 +225,8 @@ func TestFullQueueTakesFromTheLongest(t *testing.T) {
 	})
 }
 
+// TestWaiterLeaves holds that who leaves the queue is sent nowhere, and holds
+// nobody up (R14).
 func TestWaiterLeaves(t *testing.T) {
 	t.Parallel()
 	gone := errors.New("gone")

@@ -22,6 +22,7 @@ func (w *world) requests() [2]int {
 	return n
 }
 
+// TestWeights holds the shares of deployments of one priority, one call after
 // another and all at once.
 func TestWeights(t *testing.T) {
 	t.Parallel()
@@ -70,7 +71,8 @@ func tiered(w *world) {
 	w.deployments(deployment("east"), second)
 }
 
-// open or is full, and not any longer.
+// TestPriorities holds that the next priority is asked while the first rests, is
+// open or is full, and not any longer (R8).
 func TestPriorities(t *testing.T) {
 	t.Parallel()
 	bubble(t, tiered, func(w *world) {
@@ -134,6 +136,7 @@ func TestPriorities(t *testing.T) {
 	})
 }
 
+// TestUntriedFirst holds that a request goes to a deployment that has not failed
 // it rather than to one that has.
 func TestUntriedFirst(t *testing.T) {
 	t.Parallel()
@@ -151,7 +154,8 @@ func TestUntriedFirst(t *testing.T) {
 	})
 }
 
-// with the shortest wait.
+// TestAllRest holds that a model whose deployments all rest is refused at once,
+// with the shortest wait (R10).
 func TestAllRest(t *testing.T) {
 	t.Parallel()
 	bubble(t, nil, func(w *world) {
@@ -172,6 +176,7 @@ func TestAllRest(t *testing.T) {
 	})
 }
 
+// TestAnyModel holds the deployments that are named by who calls them: there is a
 // bound to how many are remembered.
 func TestAnyModel(t *testing.T) {
 	t.Parallel()
@@ -253,6 +258,7 @@ func TestStates(t *testing.T) {
 	})
 }
 
+// TestCandidates holds what is said of each deployment, and that the one that is
 // named is the one that is asked.
 func TestCandidates(t *testing.T) {
 	t.Parallel()
@@ -301,6 +307,7 @@ func TestCandidates(t *testing.T) {
 	})
 }
 
+// TestAloneWhileTheOtherCannot holds that a short wait is waited for where the
 // other deployment is open, or busy with its probe.
 func TestAloneWhileTheOtherCannot(t *testing.T) {
 	t.Parallel()
@@ -332,6 +339,7 @@ func TestAloneWhileTheOtherCannot(t *testing.T) {
 	})
 }
 
+// TestModelsShareADeployment holds that what is known of a deployment is known to
 // every model that it serves.
 func TestModelsShareADeployment(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,7 @@ type came struct {
 	Rest    time.Duration // of east
 }
 
-// TestRule is the table of reliability.md 3.1 to 3.5: what each failure of east
+// TestRule is the rule for retries (R1): what each failure of east
 // leads to, with west beside it and without, in a stream and not. Whatever it is,
 // the deployments are asked exactly as often as the trace says.
 func TestRule(t *testing.T) {

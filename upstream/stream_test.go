@@ -210,7 +210,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	})
 }
 
-// TestLeavingMidStream holds that upstream is told at once.
+// TestLeavingMidStream holds that upstream is told at once (R14).
 func TestLeavingMidStream(t *testing.T) {
 	t.Parallel()
 	bubble(t, alone, func(w *world) {
