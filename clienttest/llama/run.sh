@@ -37,8 +37,8 @@ install() {
 	tar -xzf "$source"/*.tar.gz -C "$source" --strip-components=1
 	cmake -S "$source/vendor/llama.cpp" -B "$source/build" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
 		-DGGML_NATIVE=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF \
-		-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF >"$source/cmake.log"
-	timeout 3600 cmake --build "$source/build" --target llama-server >>"$source/cmake.log" ||
+		-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF >"$source/cmake.log" 2>&1
+	timeout 3600 cmake --build "$source/build" --target llama-server >>"$source/cmake.log" 2>&1 ||
 		{ tail -n 40 "$source/cmake.log" >&2; return 1; }
 	cp "$source/build/bin/llama-server" "$venv/bin/"
 	rm -rf "$source"
