@@ -16,13 +16,13 @@ const mostKept = 1 << 16
 type debts struct {
 	mu      sync.Mutex
 	kept    []settlement
-	dropped int64           // settlements that there was no room for
-	owed    map[owing]int64 // spent without Redis
-	holds   map[owing]hold  // whose windows those are
-	charges []settlement    // what was owed, under a name: Redis may have heard it
+	dropped int64                // settlements that there was no room for
+	owed    map[owing]quota.Cost // used without Redis
+	holds   map[owing]hold       // whose windows those are
+	charges []settlement         // what was owed, under a name: Redis may have heard it
 }
 
-// owing is a budget in a window.
+// owing is an account in a window of its budget.
 type owing struct{ group, account, window string }
 
 // keep keeps a settlement until Redis hears it.
@@ -36,15 +36,19 @@ func (d *debts) keep(s settlement) {
 	d.kept = append(d.kept, s)
 }
 
-// owe notes what was spent without Redis, or given back.
-func (d *debts) owe(h hold, spend int64) {
+// owe notes what was used without Redis, or given back.
+func (d *debts) owe(h hold, used, back quota.Cost) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.holds == nil {
 		d.holds = make(map[owing]hold)
 	}
 	o := owing{h.Group, h.ID, h.window()}
-	d.owed[o] += spend
+	sum := d.owed[o]
+	sum.Requests += used.Requests - back.Requests
+	sum.Tokens += used.Tokens - back.Tokens
+	sum.Spend += used.Spend - back.Spend
+	d.owed[o] = sum
 	d.holds[o] = h
 }
 
@@ -87,7 +91,7 @@ func (d *debts) paid() {
 	d.kept = d.kept[1:]
 }
 
-// payOwed tells Redis what was spent without it, and reports whether it knows
+// payOwed tells Redis what was used without it, and reports whether it knows
 // it now. The share of the next absence is reckoned anew then.
 func (l *Limiter) payOwed(ctx context.Context) bool {
 	all := l.debts.collect(l)
@@ -115,10 +119,11 @@ func (d *debts) collect(l *Limiter) []settlement {
 	for o, n := range d.owed {
 		t := &lease{
 			id:    l.prefix + strconv.FormatUint(l.last.Add(1), 36),
-			cost:  quota.Cost{Spend: max(0, -n)},
+			cost:  quota.Cost{Requests: max(0, -n.Requests), Tokens: max(0, -n.Tokens), Spend: max(0, -n.Spend)},
 			holds: []hold{d.holds[o]},
 		}
-		s := settlement{lease: t, how: charge, used: quota.Cost{Spend: max(0, n)}, known: l.ledger.openers(t, l.cfg.Spent == nil)}
+		s := settlement{lease: t, how: charge, known: l.ledger.openers(t, l.cfg.Spent == nil)}
+		s.used = quota.Cost{Requests: max(0, n.Requests), Tokens: max(0, n.Tokens), Spend: max(0, n.Spend)}
 		if s.known[0] == "" {
 			s.known[0] = "*" // never heard of it: better charged twice than not at all
 		}

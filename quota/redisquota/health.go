@@ -12,6 +12,7 @@ import (
 type health struct {
 	down   atomic.Bool
 	errors atomic.Int64
+	paid   atomic.Int64 // reservations that waited in vain
 
 	mu    sync.Mutex
 	fails []time.Time // of the last second

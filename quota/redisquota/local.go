@@ -80,9 +80,9 @@ func (l *Limiter) alone(ctx context.Context, held []quota.Account, cost quota.Co
 		spending.Settle(quota.Cost{})
 		return nil, soften(err, held, cost, spending.Snapshot().Budget)
 	}
-	holds := l.lease(money, cost, 1).holds
+	holds := l.lease(held, cost, 1).holds
 	for _, h := range holds {
-		l.debts.owe(h, cost.Spend)
+		l.debts.owe(h, cost, quota.Cost{})
 	}
 	snapshot := using.Snapshot()
 	snapshot.Budget = spending.Snapshot().Budget
@@ -90,7 +90,7 @@ func (l *Limiter) alone(ctx context.Context, held []quota.Account, cost quota.Co
 		spending.Settle(actual)
 		using.Settle(actual)
 		for _, h := range holds {
-			l.debts.owe(h, actual.Spend-cost.Spend)
+			l.debts.owe(h, actual, cost)
 		}
 	}), nil
 }

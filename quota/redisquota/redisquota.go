@@ -3,7 +3,7 @@
 //
 // Redis's clock alone decides, and its scripts take all of a reservation or
 // nothing. While Redis is away nobody waits for it: each account does as its
-// Away says, and what was spent meanwhile is added when Redis is back.
+// Away says, and what was used meanwhile is charged when Redis is back.
 package redisquota
 
 import (
@@ -88,7 +88,7 @@ func New(ctx context.Context, cfg Config) (*Limiter, error) {
 	l.scripts(clockOfRedis)
 	l.ledger.known = make(map[string]book)
 	l.local.start(l.now, l.share)
-	l.debts.owed = make(map[owing]int64)
+	l.debts.owed = make(map[owing]quota.Cost)
 	l.slicer.start(cfg.Slice)
 	ctx, l.stop = context.WithCancel(ctx)
 	go l.keep(ctx)
@@ -133,6 +133,7 @@ func (l *Limiter) Reserve(ctx context.Context, accounts []quota.Account, cost qu
 	}
 	lease, err = l.reserve(ctx, held, cost)
 	if errors.Is(err, errAway) && ctx.Err() == nil {
+		l.health.paid.Add(1)
 		return l.alone(ctx, held, cost)
 	}
 	return lease, err

@@ -2,7 +2,6 @@ package redisquota_test
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -30,18 +29,12 @@ type server struct {
 // start starts a server, which ends with the test. It keeps nothing on disk.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
-	// The name of a socket must be short, which that of t.TempDir may not be.
-	dir, err := os.MkdirTemp("", "weir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, dir: dir, args: args}
+	s := &server{t: t, dir: t.TempDir(), args: args}
 	s.client = redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(), ContextTimeoutEnabled: true, MaxRetries: -1})
 	s.run()
 	t.Cleanup(func() {
 		s.kill()
 		s.client.Close()
-		os.RemoveAll(dir)
 	})
 	return s
 }

@@ -8,7 +8,8 @@
 -- and spend taken, and the same used.
 --
 -- How is 'settle'; 'cancel', for a reservation that may yet come and shall not
--- hold then; or 'charge', for what no lease here has taken.
+-- hold then; or 'charge', for what was used while nobody could ask here: the
+-- budget is charged all of it, the buckets as much as they have.
 --
 -- A lease that is not here was settled before, unless the state was lost
 -- meanwhile: then the ledger told what was spent, without what ran. That has
@@ -18,42 +19,55 @@ local now = clock()
 local ms = math.floor(now / 1000)
 local n, count = tonumber(ARGV[1]), #KEYS / 2
 
-local function leases(i, a, reserved, known)
-  local requests, tokens, changed = 0, 0, false
-  for k = 1, n do
-    local at = 1 + 7 * count + 8 * (k - 1)
-    local how, id = ARGV[at + 1], ARGV[at + 2]
-    local taken = tonumber(ARGV[at + 5])
-    local used = tonumber(ARGV[at + 8])
-    local set = KEYS[2 * i]
-    local here = redis.call('ZREM', set, id) == 1
-    if here then
-      requests = requests + tonumber(ARGV[at + 3]) - tonumber(ARGV[at + 6])
-      tokens = tokens + tonumber(ARGV[at + 4]) - tonumber(ARGV[at + 7])
-      changed = true
-    elseif how == 'cancel' then
-      redis.call('ZADD', set, ms - 1, 'x' .. id)
-      redis.call('PEXPIRE', set, HOUR)
-    end
-    if how == 'charge' then taken, used = 0, used - taken end
-    if a.same and here and a.e == reserved then
-      a.u = a.u + used - taken
-    elseif a.same and how ~= 'cancel' and a.e ~= reserved and (a.e == known or known == '*')
-      and redis.call('ZADD', set, 'NX', ms - 1, 'm' .. id) == 1 then
-      a.u, changed = a.u + used, true
-      redis.call('PEXPIRE', set, HOUR)
-    end
-  end
-  return requests, tokens, changed
+-- once marks a name in a set and reports whether it was not marked before.
+local function once(set, id)
+  local new = redis.call('ZADD', set, 'NX', ms - 1, 'm' .. id) == 1
+  redis.call('PEXPIRE', set, HOUR)
+  return new
+end
+
+-- give_up sees to it that a reservation does not hold if it comes yet.
+local function give_up(set, id)
+  redis.call('ZADD', set, ms - 1, 'x' .. id)
+  redis.call('PEXPIRE', set, HOUR)
 end
 
 -- back returns taken allowance to a bucket in the fraction that it was, if the
--- lease took any. A bucket that is gone was full.
-local function back(s, p, b, n, now)
+-- lease took any. A bucket that is gone was full. What it lacks to pay all of a
+-- charge is forgiven.
+local function back(s, p, b, n, forgive)
   if b == 0 then return s end
   if not s.p then s = bucket(nil, nil, nil, nil, now, p, b) end
-  give(s, s.b == b and n or n / b * s.b)
+  if s.b ~= b then n = n / b * s.b end
+  if forgive then n = math.max(n, -math.max(0, s.level)) end
+  give(s, n)
   return s
+end
+
+-- settle does one lease on an account.
+local function settle(a, set, v, lease)
+  local requests, tokens, spend = lease[3] - lease[6], lease[4] - lease[7], lease[5] - lease[8]
+  local how, id = lease[1], lease[2]
+  local charge = how == 'charge'
+  if charge then
+    if not once(set, id) then return end
+    if a.same and (a.e == v[7] or v[7] == '*') then a.u = a.u - spend end
+    requests, tokens = math.min(0, requests), math.min(0, tokens)
+  elseif redis.call('ZREM', set, id) == 1 then
+    if a.same and a.e == v[6] then
+      a.u = a.u - spend
+    elseif a.same and (a.e == v[7] or v[7] == '*') and once(set, id) then
+      a.u = a.u + lease[8]
+    end
+  else
+    if how == 'cancel' then return give_up(set, id) end
+    if not a.same or a.e == v[6] or a.e ~= v[7] and v[7] ~= '*' or not once(set, id) then return end
+    a.u, a.changed = a.u + lease[8], true
+    return
+  end
+  a.r = back(a.r, tonumber(v[1]), tonumber(v[2]), requests, charge)
+  a.t = back(a.t, tonumber(v[3]), tonumber(v[4]), tokens, charge)
+  a.changed = true
 end
 
 for i = 1, count do
@@ -61,11 +75,14 @@ for i = 1, count do
   for k = 1, 7 do v[k] = ARGV[1 + 7 * (i - 1) + k] end
   local a = read(KEYS[2 * i - 1], now, 0, 0, 0, 0)
   a.same = v[5] ~= '' and a.w == v[5]
-  local requests, tokens, changed = leases(i, a, v[6], v[7])
-  if changed then
-    a.r = back(a.r, tonumber(v[1]), tonumber(v[2]), requests, now)
-    a.t = back(a.t, tonumber(v[3]), tonumber(v[4]), tokens, now)
-    save(a, now)
+  for k = 1, n do
+    local lease = {}
+    for m = 1, 8 do
+      local text = ARGV[1 + 7 * count + 8 * (k - 1) + m]
+      lease[m] = m > 2 and tonumber(text) or text
+    end
+    settle(a, KEYS[2 * i], v, lease)
   end
+  if a.changed then save(a, now) end
 end
 return now
