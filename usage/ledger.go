@@ -28,12 +28,15 @@ type LedgerConfig struct {
 
 // The patience of a ledger.
 const (
-	strictWait = 5 * time.Second        // of the end of an answer for its row
-	attempt    = 10 * time.Second       // of one transaction
-	backoff    = 50 * time.Millisecond  // after the first that failed, doubled after each
-	maxBackoff = 5 * time.Second        // between two
-	heartbeat  = 10 * time.Second       // between signs of life, and between the removals of what is old
-	sumsKept   = 400 * 24 * time.Hour   // at least
+	strictWait = 5 * time.Second       // of the end of an answer for its row
+	linger     = 20 * time.Millisecond // of a row for others, where nobody waits for it
+	attempt    = 10 * time.Second      // of one transaction
+	backoff    = 50 * time.Millisecond // after the first that failed, doubled after each
+	maxBackoff = 5 * time.Second       // between two
+	heartbeat  = 10 * time.Second      // between signs of life, and between the removals of what is old
+	sumsKept   = 400 * 24 * time.Hour  // at least
+
+	gathered = 256 // rows that wait for no others
 )
 
 // Ledger is the durable account of all requests: a row each, with facts and no
@@ -220,8 +223,10 @@ func (l *Ledger) Take(ctx context.Context, r *Record) {
 	if r.Team == "" {
 		return
 	}
-	written := l.enter(r, newRow(r, l.cfg.Now))
-	l.rouse()
+	written, rouse := l.enter(r, newRow(r, l.cfg.Now))
+	if rouse {
+		l.rouse()
+	}
 	if written == nil {
 		return
 	}
@@ -238,16 +243,18 @@ func (l *Ledger) Take(ctx context.Context, r *Record) {
 }
 
 // enter puts a row into the queue, in the place of its beginning where that is
-// still there. It returns what to wait for, nil for nothing.
-func (l *Ledger) enter(r *Record, row Row) <-chan struct{} {
+// still there. It returns what to wait for, nil for nothing, and whether the writer
+// must hear of it.
+func (l *Ledger) enter(r *Record, row Row) (written <-chan struct{}, rouse bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	rouse = l.cfg.Strict || l.pending.empty() || len(l.pending.entries) == gathered-1
 	b := l.begun[r]
 	delete(l.begun, r)
 	switch p := l.pending; {
 	case l.closed:
 		l.state.Lost++
-		return nil
+		return nil, false
 	case b != nil && b.batch == l.number:
 		p.entries[b.place] = entry{seq: b.seq, row: row, began: b}
 	case b != nil:
@@ -263,10 +270,10 @@ func (l *Ledger) enter(r *Record, row Row) <-chan struct{} {
 		l.waiting++
 		p.entries = append(p.entries, entry{seq: l.seq, row: row})
 	}
-	if !l.cfg.Strict {
-		return nil
+	if l.cfg.Strict {
+		written = l.pending.wait()
 	}
-	return l.pending.wait()
+	return written, rouse
 }
 
 // rouse tells the writer that there is something to write.

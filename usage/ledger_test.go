@@ -429,7 +429,7 @@ func TestLedgerForgetsRowsNotSums(t *testing.T) {
 func TestLedgerKeepsSumsExactWhenFull(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *store) {
 		var log syncBuffer
-		l := s.ledger(t, usage.LedgerConfig{Queue: 10, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		l := s.ledger(t, usage.LedgerConfig{Queue: 10, Log: logTo(&log)})
 		runs := &usage.Record{Start: noon(), Team: "a", Model: "m", ReservedCost: 1000}
 		if err := l.Begin(t.Context(), runs); err != nil {
 			t.Fatal(err)
@@ -502,6 +502,8 @@ type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
+
+func logTo(b *syncBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
 func (b *syncBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()

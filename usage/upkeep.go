@@ -11,7 +11,8 @@ import (
 // register enters this process among those that live.
 func (l *Ledger) register(ctx context.Context, db interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}) error {
+},
+) error {
 	_, err := db.ExecContext(ctx, l.dialect.bind(
 		`INSERT INTO weir_instances (id, batch, adopted, seen) VALUES (?, ?, 0, `+l.dialect.now()+`)`), l.instance, l.batches)
 	if err != nil {

@@ -59,6 +59,7 @@ func (l *Ledger) write(ctx context.Context) {
 	for closing := false; !closing; {
 		select {
 		case <-l.wake:
+			l.gather()
 		case <-beat.C:
 			l.note(ctx, l.upkeep(ctx))
 		case <-l.closing:
@@ -67,6 +68,31 @@ func (l *Ledger) write(ctx context.Context) {
 		l.flush(ctx)
 	}
 	l.leave(ctx)
+}
+
+// gather lets a batch grow for as long as nobody waits for it.
+func (l *Ledger) gather() {
+	if l.cfg.Strict {
+		return
+	}
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	for l.idle() {
+		select {
+		case <-l.wake:
+		case <-l.closing:
+			return
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// idle reports whether what is pending can wait.
+func (l *Ledger) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pending.written == nil && len(l.pending.entries) < gathered
 }
 
 // flush writes until nothing waits, and keeps the number of rows within its bound.
