@@ -87,7 +87,7 @@ func TestRest(t *testing.T) {
 }
 
 // TestClientLeavesTheQueue is R14 for who waits for room: nothing is sent for it,
-// and who waits behind it is served.
+// nothing is charged, and who waits behind it is served.
 func TestClientLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	t.Run("R14 in the queue", func(t *testing.T) {
@@ -105,8 +105,8 @@ func TestClientLeavesTheQueue(t *testing.T) {
 				if got := w.do(ctx, http.MethodPost, openAIPath, body); got.err == nil || got.took != 300*time.Millisecond {
 					t.Errorf("who left: %d after %v, %v", got.status, got.took, got.err)
 				}
-				if rec := w.record(); rec.Outcome != usage.ClientGone || len(rec.Attempts) != 0 {
-					t.Errorf("recorded %s, %d attempts", rec.Outcome, len(rec.Attempts))
+				if rec := w.record(); rec.Outcome != usage.ClientGone || rec.Input+rec.Output != 0 || len(rec.Attempts) != 0 {
+					t.Errorf("recorded %s, charged %d + %d, %d attempts", rec.Outcome, rec.Input, rec.Output, len(rec.Attempts))
 				}
 			})
 			synctest.Wait()

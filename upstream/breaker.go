@@ -37,42 +37,77 @@ var (
 
 // breaker is a circuit breaker for calls that last longer than its window: it
 // counts by the time a call ends, each call once, and a probe that hangs is a
-// failed one.
+// failed one. Its rules may change at any time; while it is open, it stays so for
+// as long as they said when it opened.
 type breaker struct {
-	cfg  Breaker
-	step *gobreaker.TwoStepCircuitBreaker[any]
-	past window
+	name  string
+	rules atomic.Pointer[Breaker]
+	step  atomic.Pointer[circuit]
+	past  window
 
-	opened  atomic.Int64 // when it last opened, in nanoseconds
+	until   atomic.Int64 // when a probe may go, in nanoseconds; of the last time it opened
 	longest atomic.Int64 // how long good calls take at most, of late, in nanoseconds
 }
 
-func newBreaker(name string, cfg Breaker) *breaker {
-	b := &breaker{cfg: cfg, past: window{length: cfg.Window}}
-	b.step = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
-		Name:        name,
+type circuit = gobreaker.TwoStepCircuitBreaker[any]
+
+func newBreaker(name string, rules Breaker) *breaker {
+	b := &breaker{name: name, past: window{length: rules.Window}}
+	b.rules.Store(&rules)
+	b.step.Store(b.circuit(rules.Open, false))
+	return b
+}
+
+// circuit returns a circuit breaker that stays open for so long. Ill is that its
+// first call opens it where that is a bad one.
+func (b *breaker) circuit(open time.Duration, ill bool) *circuit {
+	return gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+		Name:        b.name,
 		MaxRequests: 1,
-		Timeout:     cfg.Open - 1, // it wants more than its Timeout to pass
-		ReadyToTrip: func(gobreaker.Counts) bool { return b.past.trips(cfg) },
+		Timeout:     open - 1, // it wants more than its Timeout to pass
+		ReadyToTrip: func(gobreaker.Counts) bool { return ill || b.past.trips(*b.rules.Load()) },
 		IsExcluded:  func(err error) bool { return errors.Is(err, errNeutral) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
-			switch to {
-			case gobreaker.StateClosed:
+			switch {
+			case to == gobreaker.StateClosed:
 				b.past.reset()
-			case gobreaker.StateOpen:
-				b.opened.Store(time.Now().UnixNano())
-			case gobreaker.StateHalfOpen:
+			case to == gobreaker.StateOpen && ill:
+				ill = false
+			case to == gobreaker.StateOpen:
+				b.opened(open)
 			}
 		},
 	})
-	return b
+}
+
+// opened notes that the circuit has opened, which stays so for so long. Where the
+// rules have come to say another time, one that does what they say takes its place:
+// what was begun before a circuit opened counts for nothing after it.
+func (b *breaker) opened(open time.Duration) {
+	rules := b.rules.Load()
+	b.until.Store(time.Now().Add(rules.Open).UnixNano())
+	if rules.Open == open {
+		return
+	}
+	next := b.circuit(rules.Open, true)
+	if done, err := next.Allow(); err == nil {
+		done(errBad)
+	}
+	b.step.Store(next)
+}
+
+// follow makes rules the breaker's from now on.
+func (b *breaker) follow(rules Breaker) {
+	b.rules.Store(&rules)
+	b.past.resize(rules.Window)
 }
 
 // allow asks for leave to call. Where it is given, report must be called when it
 // is known what the call says of the deployment; calls after the first count for
 // nothing.
 func (b *breaker) allow() (report func(verdict), ok bool) {
-	done, err := b.step.Allow()
+	step := b.step.Load()
+	done, err := step.Allow()
 	if err != nil {
 		return nil, false
 	}
@@ -87,10 +122,11 @@ func (b *breaker) allow() (report func(verdict), ok bool) {
 			done(v.err())
 		})
 	}
-	if b.cfg.Watchdog <= 0 || b.step.State() != gobreaker.StateHalfOpen {
+	watch := b.rules.Load().Watchdog
+	if watch <= 0 || step.State() != gobreaker.StateHalfOpen {
 		return tell, true
 	}
-	patience := max(b.cfg.Watchdog, 2*time.Duration(b.longest.Load()))
+	patience := max(watch, 2*time.Duration(b.longest.Load()))
 	watchdog := time.AfterFunc(patience, func() { tell(bad) })
 	return func(v verdict) {
 		watchdog.Stop()
@@ -107,11 +143,12 @@ func (b *breaker) took(d time.Duration) {
 
 // admits reports whether allow would give leave now.
 func (b *breaker) admits() bool {
-	switch b.step.State() {
+	step := b.step.Load()
+	switch step.State() {
 	case gobreaker.StateOpen:
 		return false
 	case gobreaker.StateHalfOpen:
-		c := b.step.Counts()
+		c := step.Counts()
 		return c.Requests == c.TotalExclusions
 	case gobreaker.StateClosed:
 	}
@@ -134,7 +171,7 @@ func (b *breaker) praise() { b.past.add(time.Now(), good) }
 
 // blame books that a call that was reported begun has broken off.
 func (b *breaker) blame() {
-	if b.step.State() != gobreaker.StateClosed {
+	if b.step.Load().State() != gobreaker.StateClosed {
 		return
 	}
 	if report, ok := b.allow(); ok {
@@ -144,7 +181,7 @@ func (b *breaker) blame() {
 
 // state returns the state's name, as logs and metrics have it.
 func (b *breaker) state() string {
-	switch b.step.State() {
+	switch b.step.Load().State() {
 	case gobreaker.StateOpen:
 		return "open"
 	case gobreaker.StateHalfOpen:
@@ -156,69 +193,5 @@ func (b *breaker) state() string {
 
 // opens returns how long it is until a probe may go, where the breaker is open.
 func (b *breaker) opens() time.Duration {
-	return max(0, time.Until(time.Unix(0, b.opened.Load()).Add(b.cfg.Open)))
-}
-
-// window counts the calls that ended in the last so long.
-type window struct {
-	length time.Duration
-
-	mu    sync.Mutex
-	slots [slots]slot
-	inRow int
-}
-
-// slots is how many parts a window is counted in.
-const slots = 12
-
-type slot struct {
-	number    int64 // which stretch of time it counts
-	good, bad int
-}
-
-func (w *window) add(now time.Time, v verdict) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := w.number(now)
-	s := &w.slots[n%slots]
-	if s.number != n {
-		*s = slot{number: n}
-	}
-	switch v {
-	case bad:
-		s.bad++
-		w.inRow++
-	case good:
-		s.good++
-		w.inRow = 0
-	case neutral, begun:
-	}
-}
-
-func (w *window) number(now time.Time) int64 {
-	return now.UnixNano() / max(1, int64(w.length)/slots)
-}
-
-// trips reports whether what the window holds opens a breaker.
-func (w *window) trips(cfg Breaker) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if cfg.Consecutive > 0 && w.inRow >= cfg.Consecutive {
-		return true
-	}
-	oldest := w.number(time.Now()) - slots
-	var total, failed int
-	for _, s := range w.slots {
-		if s.number > oldest {
-			total += s.good + s.bad
-			failed += s.bad
-		}
-	}
-	return cfg.MinRequests > 0 && total >= cfg.MinRequests && float64(failed) >= cfg.Ratio*float64(total)
-}
-
-func (w *window) reset() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.slots, w.inRow = [slots]slot{}, 0
+	return max(0, time.Until(time.Unix(0, b.until.Load())))
 }

@@ -17,7 +17,7 @@ func (p *Pool) Candidates(call *openai.Call) []openai.Candidate {
 		return nil
 	}
 	cost := int64(0)
-	if p.cfg.Twin {
+	if g.pool.cfg.Twin {
 		cost = estimate(call)
 	}
 	var first *member

@@ -29,16 +29,20 @@ func estimate(c *openai.Call) int64 {
 // enter begins the first attempt: at once where a deployment has room and nobody
 // waits for it, or in turn; nil is that there is none to be.
 func (r *run) enter(ctx context.Context) (*member, func(verdict)) {
-	g := r.group
-	g.mu.Lock()
-	if g.line.length == 0 {
-		if m, report := g.begin(r.cost, r.misfit); m != nil {
-			g.mu.Unlock()
+	d := r.group.demand
+	d.mu.Lock()
+	if !r.follow(d.now) {
+		d.mu.Unlock()
+		return nil, nil
+	}
+	if d.line.length == 0 {
+		if m, report := d.now.begin(r.cost, r.misfit); m != nil {
+			d.mu.Unlock()
 			return m, report
 		}
 	}
 	w, patience := r.join()
-	g.mu.Unlock()
+	d.mu.Unlock()
 	if w == nil {
 		return nil, nil
 	}
@@ -46,20 +50,34 @@ func (r *run) enter(ctx context.Context) (*member, func(verdict)) {
 	defer func() { r.rec.Queued += time.Since(start) }()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
+	var p place
 	select {
-	case p := <-w.placed:
-		return p.m, p.report
+	case p = <-w.placed:
 	case <-timer.C:
+		p = d.quit(w)
 	case <-ctx.Done():
+		p = d.quit(w)
 	case <-r.stopped:
+		p = d.quit(w)
 	}
-	p := g.quit(w)
+	r.follow(p.group)
 	if p.m != nil && (ctx.Err() != nil || r.isStopped()) {
 		p.m.leave()
 		p.report(neutral)
 		return nil, nil
 	}
 	return p.m, p.report
+}
+
+// follow makes g, and with it the configuration that it belongs to, what the run
+// goes by. It may be called only before the first attempt. Where g is nil, the
+// model is gone, and ok is false.
+func (r *run) follow(g *group) (ok bool) {
+	r.group = g
+	if g != nil {
+		r.Pool = g.pool
+	}
+	return g != nil
 }
 
 func (r *run) misfit(m *member) bool { return !m.fits(r.call) }
@@ -70,11 +88,11 @@ func (r *run) misfit(m *member) bool { return !m.fits(r.call) }
 func (r *run) join() (w *waiter, patience time.Duration) {
 	g := r.group
 	patience = min(r.cfg.Queue.MaxWait, time.Until(r.ends)-least)
-	soonest, useful := r.soonest()
+	soonest, useful := g.soonest(r.call, r.cost)
 	w = &waiter{call: r.call, cost: r.cost, placed: make(chan place, 1)}
 	if useful && soonest >= policy.Never {
 		if m, report := g.begin(0, r.misfit); m != nil {
-			w.placed <- place{m, report}
+			w.placed <- place{g, m, report}
 			return w, 0
 		}
 		return nil, 0
@@ -88,122 +106,13 @@ func (r *run) join() (w *waiter, patience time.Duration) {
 
 // soonest returns how long it is at least until a deployment has room for the
 // call; useful is false where waiting is no use.
-func (r *run) soonest() (wait time.Duration, useful bool) {
-	for _, m := range r.group.members {
-		if opens, ok := m.opens(r.cost); ok && m.fits(r.call) && (!useful || opens < wait) {
+func (g *group) soonest(c *openai.Call, cost int64) (wait time.Duration, useful bool) {
+	for _, m := range g.members {
+		if opens, ok := m.opens(cost); ok && m.fits(c) && (!useful || opens < wait) {
 			wait, useful = opens, true
 		}
 	}
 	return wait, useful
-}
-
-// admit puts a waiter into the line, in place of another where it is full. The
-// caller holds mu.
-func (g *group) admit(w *waiter, most int) bool {
-	if g.line.length >= most {
-		out := g.line.last(w.call.Share)
-		if out == nil {
-			return false
-		}
-		g.drop(out)
-		out.placed <- place{}
-	}
-	g.line.add(w)
-	g.waiting.Add(1)
-	g.active-- // it costs no deployment anything yet
-	return true
-}
-
-// drop takes a waiter out of the line. The caller holds mu.
-func (g *group) drop(w *waiter) bool {
-	if !g.line.remove(w) {
-		return false
-	}
-	g.waiting.Add(-1)
-	g.active++
-	return true
-}
-
-// quit takes a waiter out of the line whose time is over. Where its turn has come
-// meanwhile, it is returned.
-func (g *group) quit(w *waiter) place {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.drop(w) {
-		g.dispatch()
-		return place{}
-	}
-	return <-w.placed
-}
-
-// wake lets in who may go by now.
-func (g *group) wake() {
-	if g.waiting.Load() == 0 {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.dispatch()
-}
-
-// dispatch gives deployments that have room to those whose turn it is. What the
-// first of a flow waits for is not given to others behind its back. The caller
-// holds mu.
-func (g *group) dispatch() {
-	held := map[*member]bool{}
-	for g.line.length > 0 {
-		w := g.line.next(func(w *waiter) bool { return g.able(w, held) })
-		if w == nil {
-			break
-		}
-		m, report := g.begin(w.cost, func(m *member) bool { return held[m] || !m.fits(w.call) })
-		if m == nil { // its breaker has changed its mind
-			break
-		}
-		g.line.served(w)
-		g.drop(w)
-		w.placed <- place{m, report}
-	}
-	g.set()
-}
-
-// able reports whether a deployment has room for a waiter. Where none has, those
-// that it could go to are held for it.
-func (g *group) able(w *waiter, held map[*member]bool) bool {
-	for _, m := range g.members {
-		if !held[m] && m.fits(w.call) && m.ready(w.cost) {
-			return true
-		}
-	}
-	for _, m := range g.members {
-		if m.fits(w.call) {
-			held[m] = true
-		}
-	}
-	return false
-}
-
-// set arranges for the moment when a deployment is known to have room for one of
-// the first. The caller holds mu.
-func (g *group) set() {
-	soonest := policy.Never
-	g.line.first(func(w *waiter) {
-		for _, m := range g.members {
-			if wait, ok := m.opens(w.cost); ok && wait > 0 && m.fits(w.call) {
-				soonest = min(soonest, wait)
-			}
-		}
-	})
-	switch {
-	case soonest >= policy.Never:
-		if g.alarm != nil {
-			g.alarm.Stop()
-		}
-	case g.alarm == nil:
-		g.alarm = time.AfterFunc(soonest, g.wake)
-	default:
-		g.alarm.Reset(soonest)
-	}
 }
 
 // observe corrects the deployment's twin by an answer to a request that was sent

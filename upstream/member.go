@@ -8,29 +8,63 @@ import (
 	"weir/policy"
 )
 
-// member is a deployment as one of those that serve a model.
+// member is a deployment as one of those that serve a model: how it is configured,
+// which never changes, and what outlives its configuration.
 type member struct {
 	Deployment
 	*health
+	*seat
+}
 
-	turn int // of the weighted round robin; its group guards it
+// seat is what a deployment has had of a model's requests. The model's demand
+// guards it.
+type seat struct {
+	turn int // of the weighted round robin
 }
 
 // health is what is known of a deployment, whichever model it serves. It outlives
-// every request.
+// every request and every configuration that has the deployment.
 type health struct {
 	breaker *breaker
 	lessons lessons
-	fixed   learned  // it refuses a temperature
-	noUsage learned  // it refuses stream_options
-	swapped learned  // it wants the other field for the output bound
-	groups  []*group // of the models that it serves; set before any is asked for
+	fixed   learned // it refuses a temperature
+	noUsage learned // it refuses stream_options
+	swapped learned // it wants the other field for the output bound
 
 	mu       sync.Mutex
 	twin     *policy.Twin // of its admission; nil nobody asks
 	rest     time.Time    // until then it is left alone
 	why      string       // what made it rest
+	wrong    bool         // that was how it is configured
 	inFlight int
+	demands  []*demand // for the models that it serves; only ever replaced
+}
+
+// follow makes cfg what the deployment goes by from now on, and q what it admits as
+// far as that is known. A rest that a configuration was the reason for ends with it.
+func (h *health) follow(cfg *Config, q policy.Quota) {
+	h.breaker.follow(cfg.Breaker)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.wrong {
+		h.rest, h.wrong = time.Time{}, false
+	}
+	switch {
+	case !cfg.Twin:
+		h.twin = nil
+	case h.twin == nil:
+		twin := policy.NewTwin(q)
+		h.twin = &twin
+	default:
+		h.twin.Resize(q)
+	}
+}
+
+// serve notes whose requests the deployment serves from now on.
+func (h *health) serve(demands []*demand) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.demands = demands
 }
 
 // memory is how long something learned from a refusal holds.
@@ -44,11 +78,11 @@ func (l *learned) forget()     { l.until.Store(0) }
 func (l *learned) holds() bool { return time.Now().UnixNano() < l.until.Load() }
 
 // restFor leaves the deployment alone for so long, or as long as it is already.
-func (h *health) restFor(d time.Duration, why string) {
+func (h *health) restFor(d time.Duration, o policy.Outcome) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if until := time.Now().Add(d); until.After(h.rest) {
-		h.rest, h.why = until, why
+		h.rest, h.why, h.wrong = until, o.Reason, o.Class == policy.Misconfigured
 	}
 }
 
@@ -128,124 +162,10 @@ func (h *health) leave() {
 
 // wake lets in who has waited for the deployment to have room.
 func (h *health) wake() {
-	for _, g := range h.groups {
-		g.wake()
+	h.mu.Lock()
+	demands := h.demands
+	h.mu.Unlock()
+	for _, d := range demands {
+		d.wake()
 	}
-}
-
-// group is a model's deployments.
-type group struct {
-	name        string
-	temperature Temperature
-	members     []*member
-
-	mu       sync.Mutex // also guards the members' turns
-	active   int        // requests being served
-	retrying int        // those of them that are being tried again
-	budget   policy.Budget
-	line     line // requests that wait to be served
-	alarm    *time.Timer
-	waiting  atomic.Int32 // the length of line, for those who do not hold mu
-}
-
-// enter counts a request; leave ends it.
-func (g *group) enter() (leave func()) {
-	g.mu.Lock()
-	g.active++
-	g.budget.Request(time.Now())
-	g.mu.Unlock()
-	return sync.OnceFunc(func() {
-		g.mu.Lock()
-		g.active--
-		g.mu.Unlock()
-	})
-}
-
-// The retry budget: how many requests of a model may be tried again at a time,
-// besides how many may be for those that come.
-const (
-	fewRetries = 3
-	retryShare = 0.2
-)
-
-// again asks for leave to try a request again; end gives it back. A cure is not
-// taken out of the budget: it is no load that makes a model write what cannot be
-// sent.
-func (g *group) again(cure bool) (end func(), ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if float64(g.retrying) >= max(fewRetries, retryShare*float64(g.active)) {
-		return nil, false
-	}
-	if !cure && !g.budget.Retry(time.Now()) {
-		return nil, false
-	}
-	g.retrying++
-	return sync.OnceFunc(func() {
-		g.mu.Lock()
-		g.retrying--
-		g.mu.Unlock()
-	}), true
-}
-
-// pick begins a call at the best deployment that may be asked: of the first
-// priority that has one, the least loaded for its weight, in turns where several
-// are. Those that skip names are passed over.
-func (g *group) pick(cost int64, skip func(*member) bool) (m *member, report func(verdict)) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.begin(cost, skip)
-}
-
-// begin is pick for a caller that holds mu.
-func (g *group) begin(cost int64, skip func(*member) bool) (m *member, report func(verdict)) {
-	refused := map[*member]bool{}
-	for {
-		m := g.best(cost, func(m *member) bool { return skip(m) || refused[m] })
-		if m == nil {
-			return nil, nil
-		}
-		if report, ok := m.take(cost); ok {
-			return m, report
-		}
-		refused[m] = true
-	}
-}
-
-// best returns the deployment that pick would begin with. The caller holds mu.
-func (g *group) best(cost int64, skip func(*member) bool) *member {
-	var tied []*member
-	for _, m := range g.members {
-		if skip(m) || !m.ready(cost) {
-			continue
-		}
-		switch {
-		case len(tied) == 0 || m.Priority < tied[0].Priority:
-			tied = append(tied[:0], m)
-		case m.Priority > tied[0].Priority:
-		case m.load() < tied[0].load():
-			tied = append(tied[:0], m)
-		case m.load() == tied[0].load():
-			tied = append(tied, m)
-		}
-	}
-	return inTurn(tied)
-}
-
-// inTurn returns the member whose turn it is, each as often as its weight says
-// and as evenly as can be.
-func inTurn(tied []*member) *member {
-	var next *member
-	total := 0
-	for _, m := range tied {
-		total += m.Weight
-		m.turn += m.Weight
-		if next == nil || m.turn > next.turn {
-			next = m
-		}
-	}
-	if next != nil {
-		next.turn -= total
-	}
-	return next
 }

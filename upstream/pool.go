@@ -3,95 +3,30 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"weir/openai"
-	"weir/policy"
 	"weir/usage"
 )
 
 // Pool sends calls to the deployments of their models. It is safe for concurrent
-// use; what it learns of a deployment outlives every request.
+// use; what it learns of a deployment outlives every request, and the Pool, where
+// another follows it.
 type Pool struct {
 	cfg Config
+	*succession
 
-	stopped chan struct{} // closed by Stop
-
-	mu     sync.Mutex
-	live   map[*attempt]struct{}
 	groups map[string]*group
-	known  map[string]*health // of the configured deployments, by ID
-	passed []string           // the models of groups that Any serves, oldest first
+	known  map[identity]*health // of the groups' deployments
+	passed []string             // the models of groups that Any serves, oldest first
+	places map[resource]string  // that requests go to, and whose they are
+	cold   map[resource]string  // those of them that the pool before did not have
 }
 
-// maxPassed is how many models are remembered that Any serves. The names are the
-// clients' own, so there is a bound.
-const maxPassed = 256
-
-// New returns a Pool.
-func New(cfg Config) *Pool {
-	if cfg.Jitter == nil {
-		cfg.Jitter = rand.Float64
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	p := &Pool{cfg: cfg, groups: map[string]*group{}, known: map[string]*health{}, live: map[*attempt]struct{}{}, stopped: make(chan struct{})}
-	for name, m := range cfg.Models {
-		p.groups[name] = p.group(name, m)
-		for _, m := range p.groups[name].members {
-			p.known[m.ID()] = m.health
-		}
-	}
-	return p
-}
-
-func (p *Pool) group(name string, m Model) *group {
-	g := &group{name: name, temperature: m.Temperature, budget: policy.NewBudget(time.Now())}
-	for _, d := range m.Deployments {
-		h := p.known[d.ID()]
-		if h == nil {
-			h = p.health(d)
-		}
-		h.groups = append(h.groups, g)
-		g.members = append(g.members, &member{Deployment: d, health: h})
-	}
-	return g
-}
-
-func (p *Pool) health(d Deployment) *health {
-	h := &health{breaker: newBreaker(d.ID(), p.cfg.Breaker)}
-	if p.cfg.Twin {
-		twin := policy.NewTwin(d.Quota)
-		h.twin = &twin
-	}
-	return h
-}
-
-// find returns the deployments of a model, nil where it has none.
-func (p *Pool) find(model string) *group {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if g := p.groups[model]; g != nil || p.cfg.Any == nil {
-		return g
-	}
-	if len(p.passed) >= maxPassed {
-		delete(p.groups, p.passed[0])
-		p.passed = p.passed[1:]
-	}
-	d := *p.cfg.Any
-	d.Name = model
-	p.groups[model] = p.group(model, Model{Deployments: []Deployment{d}})
-	p.passed = append(p.passed, model)
-	return p.groups[model]
-}
-
-// Stop breaks off everything that is under way, for good: nothing is begun any
-// more. Streams that have begun end as if their deployments had failed.
+// Stop breaks off everything that is under way, for good, also what was begun on
+// pools that this one has followed: nothing is begun any more. Streams that have begun end as if their deployments had failed.
 func (p *Pool) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -162,8 +97,9 @@ func (p *Pool) States() []State {
 func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*openai.Answer, error) {
 	g := p.find(call.Model)
 	if g == nil {
-		return nil, &openai.Error{Status: 404, Code: openai.CodeModelNotFound, Param: "model", Message: "The model is not served here."}
+		return nil, unserved()
 	}
+	p = g.pool
 	r := &run{Pool: p, group: g, call: call, rec: rec, start: time.Now(), tried: map[*member]int{}, renewed: map[renewer]bool{}}
 	total := cmp.Or(p.cfg.Timeouts.Total, forever)
 	r.ends = r.start.Add(total)
@@ -197,6 +133,11 @@ func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*o
 		return nil, context.Cause(ctx)
 	}
 	return nil, err
+}
+
+// unserved returns the error that a model is none that is served.
+func unserved() error {
+	return &openai.Error{Status: 404, Code: openai.CodeModelNotFound, Param: "model", Message: "The model is not served here."}
 }
 
 // forever is longer than any request lasts.

@@ -21,8 +21,9 @@ type waiter struct {
 	placed chan place // holds one: where to go, or that there is no room
 }
 
-// place is a deployment that has been taken for a call. The zero place is none.
+// place is a deployment that has been taken for a call. Where m is nil there is none.
 type place struct {
+	group  *group // as it is configured when the wait ends; nil: the model is gone
 	m      *member
 	report func(verdict)
 }
@@ -183,6 +184,17 @@ func shorter(flows []*flow, s openai.Share, longest *flow) bool {
 		}
 	}
 	return waiting*longest.weight < int64(len(longest.waiting))*int64(max(1, s.Weight))
+}
+
+// all returns those who wait.
+func (l *line) all() []*waiter {
+	var all []*waiter
+	for i := range l.lanes {
+		for _, f := range l.lanes[i].flows {
+			all = append(all, f.waiting...)
+		}
+	}
+	return all
 }
 
 // first visits the first waiter of every flow.

@@ -122,8 +122,8 @@ func TestErrorBehindContent(t *testing.T) {
 		for ; w.state().Breaker == "closed" && n < 10; n++ {
 			w.do(w.ask(streamed))
 		}
-		if n != 5 {
-			t.Errorf("the breaker opens after %d streams in a row that end in an error, want 5", n)
+		if n != 5 || !strings.Contains(w.log.String(), "breaker=open was=closed") {
+			t.Errorf("the breaker opens after %d streams in a row that end in an error, want 5; the log says:\n%s", n, &w.log)
 		}
 	})
 }

@@ -54,25 +54,22 @@ func letThrough(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Res
 // warming is how long making a connection ahead of time may take.
 const warming = 10 * time.Second
 
-// Warm makes a connection to every resource, so that the first request need not.
+// resource is where requests go to, and the way there.
+type resource struct {
+	via  http.RoundTripper
+	root string
+}
+
+// Warm makes a connection to every resource that the pool before this one did not
+// have, so that the first request need not.
 // It asks each for the head of its root, without a credential, which no resource
 // counts or bills; what it answers does not matter. It returns when all have
 // answered or failed.
 func (p *Pool) Warm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, warming)
 	defer cancel()
-	type place struct {
-		via  http.RoundTripper
-		root string
-	}
-	met := map[place]bool{}
 	var all sync.WaitGroup
-	for _, d := range p.all() {
-		at := place{p.transport(&d), (&url.URL{Scheme: d.Endpoint.Scheme, Host: d.Endpoint.Host, Path: "/"}).String()}
-		if met[at] {
-			continue
-		}
-		met[at] = true
+	for at, backend := range p.cold {
 		all.Go(func() {
 			req, err := http.NewRequestWithContext(ctx, http.MethodHead, at.root, nil)
 			if err != nil {
@@ -80,7 +77,7 @@ func (p *Pool) Warm(ctx context.Context) {
 			}
 			resp, err := at.via.RoundTrip(req)
 			if err != nil {
-				p.cfg.Log.Warn("resource cannot be reached", "backend", d.Backend, "error", err.Error())
+				p.cfg.Log.Warn("resource cannot be reached", "backend", backend, "error", err.Error())
 				return
 			}
 			_ = resp.Body.Close() // there is none
@@ -89,14 +86,20 @@ func (p *Pool) Warm(ctx context.Context) {
 	all.Wait()
 }
 
-// all returns every deployment that is configured.
-func (p *Pool) all() []Deployment {
-	var out []Deployment
+// resources returns every resource that is configured, and the name of its backend.
+func (p *Pool) resources() map[resource]string {
+	out := map[resource]string{}
+	add := func(d *Deployment) {
+		root := url.URL{Scheme: d.Endpoint.Scheme, Host: d.Endpoint.Host, Path: "/"}
+		out[resource{p.transport(d), root.String()}] = d.Backend
+	}
 	for _, m := range p.cfg.Models {
-		out = append(out, m.Deployments...)
+		for i := range m.Deployments {
+			add(&m.Deployments[i])
+		}
 	}
 	if p.cfg.Any != nil {
-		out = append(out, *p.cfg.Any)
+		add(p.cfg.Any)
 	}
 	return out
 }
