@@ -2,6 +2,10 @@ package redisquota
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"weir/quota"
@@ -23,7 +27,11 @@ type settlement struct {
 	how   string // empty: plain
 	used  quota.Cost
 	known []string // who is known to have opened each budget's window
+	first int64    // of the slots of a slice that nobody has used
 }
+
+// slotName is the name of a slot of a slice, counting from 1.
+func slotName(id string, n int64) string { return id + ":" + strconv.FormatInt(n, 10) }
 
 // settle settles a lease within the time of one round trip. What Redis does not
 // hear is kept until it does.
@@ -37,13 +45,13 @@ func (l *Limiter) settle(ctx context.Context, s settlement) {
 
 // cancel gives up a reservation of which nobody knows whether Redis has it.
 func (l *Limiter) cancel(t *lease) {
-	l.debts.keep(settlement{lease: t, how: cancel, known: l.ledger.openers(t, false)})
+	l.debts.keep(settlement{lease: t, how: cancel, first: 1, known: l.ledger.openers(t, false)})
 }
 
 // send tells Redis of settlements of the same accounts under the same limits.
 func (l *Limiter) send(ctx context.Context, all []settlement) error {
 	first := all[0]
-	args := make([]any, 0, 1+7*len(first.lease.holds)+8*len(all))
+	args := make([]any, 0, 1+7*len(first.lease.holds)+10*len(all))
 	args = append(args, len(all))
 	for i := range first.lease.holds {
 		h := &first.lease.holds[i]
@@ -56,9 +64,45 @@ func (l *Limiter) send(ctx context.Context, all []settlement) error {
 			how = plain
 		}
 		args = append(args, how, t.id, t.cost.Requests, t.cost.Tokens, t.cost.Spend, s.used.Requests, s.used.Tokens, s.used.Spend)
+		if s.first > 0 && t.slots > 1 {
+			args = append(args, s.first, t.slots)
+		} else {
+			args = append(args, 1, 0)
+		}
 	}
 	_, err := l.run(ctx, l.settling, first.lease.names(), args)
 	return err
+}
+
+// sendAll sends settlements, as many of the same terms in a trip as are due.
+// Those that Redis does not hear are kept.
+func (l *Limiter) sendAll(ctx context.Context, all []settlement) {
+	const batch = 250
+	terms := make(map[string][]settlement)
+	for _, s := range all {
+		key := s.terms()
+		terms[key] = append(terms[key], s)
+	}
+	for _, same := range terms {
+		for some := range slices.Chunk(same, batch) {
+			if !l.health.away() && l.send(ctx, some) == nil {
+				continue
+			}
+			for _, s := range some {
+				l.debts.keep(s)
+			}
+		}
+	}
+}
+
+// terms is what settlements that go together have in common.
+func (s settlement) terms() string {
+	var b strings.Builder
+	for i := range s.lease.holds {
+		h := &s.lease.holds[i]
+		fmt.Fprintf(&b, "%q %v %v %s %s %s\n", h.hash, h.requests, h.tokens, h.window(), h.opener, s.known[i])
+	}
+	return b.String()
 }
 
 // hold remembers an open lease, which is to be renewed.

@@ -5,7 +5,7 @@
 -- a minute and at once (as they were when the leases were opened, 0 where there
 -- was no limit), the budget's window, who had opened it then, and who is known
 -- to have opened it now; then of each lease: how, its name, requests, tokens
--- and spend taken, and the same used.
+-- and spend taken, the same used, and which slots of a slice go with it.
 --
 -- How is 'settle'; 'cancel', for a reservation that may yet come and shall not
 -- hold then; or 'charge', for what was used while nobody could ask here: the
@@ -77,11 +77,12 @@ for i = 1, count do
   a.same = v[5] ~= '' and a.w == v[5]
   for k = 1, n do
     local lease = {}
-    for m = 1, 8 do
-      local text = ARGV[1 + 7 * count + 8 * (k - 1) + m]
+    for m = 1, 10 do
+      local text = ARGV[1 + 7 * count + 10 * (k - 1) + m]
       lease[m] = m > 2 and tonumber(text) or text
     end
     settle(a, KEYS[2 * i], v, lease)
+    for slot = lease[9], lease[10] do redis.call('ZREM', KEYS[2 * i], lease[2] .. ':' .. slot) end
   end
   if a.changed then save(a, now) end
 end

@@ -12,6 +12,7 @@ type State struct {
 	Median   time.Duration // of the latest round trips
 	Errors   int64         // round trips that failed, ever
 	Paid     int64         // reservations that waited for Redis in vain, ever
+	Slices   int64         // taken ahead, ever
 	Leases   int           // open in Redis by this process
 	Waiting  int           // settlements that Redis has not heard yet
 	Dropped  int64         // settlements that stay at their estimates, ever
@@ -22,7 +23,7 @@ type State struct {
 // State returns how the limiter fares now.
 func (l *Limiter) State() State {
 	s := State{
-		Away: l.health.away(), Median: l.health.median(), Errors: l.health.errors.Load(), Paid: l.health.paid.Load(),
+		Away: l.health.away(), Median: l.health.median(), Errors: l.health.errors.Load(), Paid: l.health.paid.Load(), Slices: l.slicer.taken.Load(),
 		Replicas: l.cfg.Replicas, Bound: l.Bound(),
 	}
 	if s.Away {
