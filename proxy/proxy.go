@@ -188,9 +188,12 @@ func (g *Gateway) Chat(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() { lease.Settle(cost(rec)) }()
+	if err := g.enter(ctx, team, rec); err != nil {
+		return err
+	}
 	d.report(c.Response().Header())
 	showLimits(c, lease.held.Snapshot())
-	defer func() { lease.Settle(cost(rec)) }()
 
 	answer, err := g.cfg.Upstream.Do(ctx, d.call(c.Request(), model), rec)
 	if err != nil {

@@ -123,11 +123,7 @@ func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
 			rec.Output = seen.total()
 		}
 	}
-	price, ok := d.model.Prices[rec.Deployment]
-	if !ok {
-		price = d.model.Dearest
-	}
-	rec.Cost = price.Cost(rec.Input, rec.Cached, rec.Output, rec.Reasoning)
+	rec.Cost = d.model.price(rec).Cost(rec.Input, rec.Cached, rec.Output, rec.Reasoning)
 }
 
 // writeLimit is how long a client may take to accept what is written.

@@ -74,42 +74,31 @@ func (r *reservation) Settle(used quota.Cost) {
 // reserve takes the most that the request may cost from the allowances of the team
 // and of its key, or says why not.
 func (g *Gateway) reserve(ctx context.Context, team Team, rec *usage.Record, d *decision) (*reservation, error) {
-	accounts := team.accounts(rec.Key, "", enforced)
-	d.reserved = d.window.Reserve(d.fitted, g.usual(team, rec), d.choices, burst(accounts))
-	cost := quota.Cost{Requests: 1, Tokens: d.reserved, Spend: int64(d.worst())}
-	rec.Reserved, rec.ReservedCost = d.reserved, usage.USD(cost.Spend)
+	accounts, usual := team.accounts(rec.Key, "", enforced), g.usual(team, rec)
+	cost := d.most(usual, burst(accounts))
+	d.reserved = cost.Tokens
+	rec.Reserved, rec.ReservedCost = cost.Tokens, usage.USD(cost.Spend)
 	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, cost)
 	if err != nil {
 		return nil, refused(ctx, team, rec, err)
 	}
 	out := &reservation{held: lease}
-	if out.shadow, err = g.rehearse(ctx, team, rec, d, cost); err != nil {
+	if out.shadow, err = g.rehearse(ctx, team, rec, d, usual); err != nil {
 		out.Settle(quota.Cost{})
 		return nil, err
-	}
-	if g.cfg.Journal == nil {
-		return out, nil
-	}
-	// What a crash leaves behind is charged at its estimate. Where a budget must
-	// hold over it, the estimate is written before anything is spent.
-	wait := g.cfg.Strict || slices.ContainsFunc(accounts, func(a quota.Account) bool { return a.Limits.Budget.Amount > 0 })
-	if err := g.cfg.Journal.Begin(ctx, rec, wait); err != nil {
-		out.Settle(quota.Cost{})
-		if gone(ctx) {
-			return nil, context.Cause(ctx)
-		}
-		return nil, away()
 	}
 	return out, nil
 }
 
-// rehearse asks the limits that let pass, and notes what they would have refused.
-// The lease is nil where they would have.
-func (g *Gateway) rehearse(ctx context.Context, team Team, rec *usage.Record, d *decision, cost quota.Cost) (*quota.Lease, error) {
+// rehearse asks the limits that let pass as if they held too, and notes what they
+// would have refused. The lease is nil where they would have.
+func (g *Gateway) rehearse(ctx context.Context, team Team, rec *usage.Record, d *decision, usual int64) (*quota.Lease, error) {
 	if team.Own.Shadow == (quota.Limits{}) && team.Keys[rec.Key].Shadow == (quota.Limits{}) {
 		return nil, nil
 	}
-	lease, err := g.cfg.Limiter.Reserve(ctx, team.accounts(rec.Key, shadows, shadowed), cost)
+	accounts := team.accounts(rec.Key, shadows, shadowed)
+	cost := d.most(usual, burst(append(accounts, team.accounts(rec.Key, "", enforced)...)))
+	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, cost)
 	if exceeded, ok := errors.AsType[*quota.ExceededError](err); ok {
 		d.note(refusal(team, exceeded))
 		rec.Shadowed = d.shadow
@@ -118,6 +107,24 @@ func (g *Gateway) rehearse(ctx context.Context, team Team, rec *usage.Record, d 
 		return lease, context.Cause(ctx)
 	}
 	return lease, nil // what only rehearses stops nothing
+}
+
+// enter writes down what the request may cost, for a crash: what is left open then
+// is charged at its estimate. Where a budget must hold over one, the estimate is
+// safe before anything is spent.
+func (g *Gateway) enter(ctx context.Context, team Team, rec *usage.Record) error {
+	if g.cfg.Journal == nil {
+		return nil
+	}
+	budget := func(a quota.Account) bool { return a.Limits.Budget.Amount > 0 }
+	wait := g.cfg.Strict || slices.ContainsFunc(team.accounts(rec.Key, "", enforced), budget)
+	if err := g.cfg.Journal.Begin(ctx, rec, wait); err != nil {
+		if gone(ctx) {
+			return context.Cause(ctx)
+		}
+		return away()
+	}
+	return nil
 }
 
 // usual returns how long answers to such requests are, 0 where that is not known.
@@ -129,10 +136,45 @@ func (g *Gateway) usual(team Team, rec *usage.Record) int64 {
 	return n
 }
 
-// worst returns the most that the request is thought to cost, at the dearest
-// deployment and with nothing cached.
-func (d *decision) worst() usage.USD {
-	return d.model.Dearest.Cost(d.fitted.Prompt, 0, max(0, d.reserved-d.fitted.Prompt), 0)
+// most returns the most that the request is thought to take. What a small allowance
+// of tokens makes of an answer that nobody bounds does not make it cheaper.
+func (d *decision) most(usual, burst int64) quota.Cost {
+	total := d.window.Reserve(d.fitted, usual, d.choices, 0)
+	return quota.Cost{
+		Requests: 1,
+		Tokens:   d.window.Reserve(d.fitted, usual, d.choices, burst),
+		Spend:    int64(d.model.most(d.fitted.Prompt, max(0, total-d.fitted.Prompt))),
+	}
+}
+
+// most returns what a request costs at the dearest of the deployments, and in the
+// dearest way: whatever of it is cached or thought.
+func (m *Model) most(input, output int64) usage.USD {
+	most := usage.USD(0)
+	try := func(p usage.Price) {
+		most = max(most, p.Cost(input, 0, output, 0), p.Cost(input, 0, output, output), p.Cost(input, input, output, 0), p.Cost(input, input, output, output))
+	}
+	for _, p := range m.Prices {
+		try(p)
+	}
+	if len(m.Prices) == 0 {
+		try(m.Dearest)
+	}
+	return most
+}
+
+// price returns what the tokens cost at the deployment that answered. One that is
+// not configured, which Azure may hand a request on to, is taken for the dearest.
+func (m *Model) price(rec *usage.Record) usage.Price {
+	at := rec.Deployment
+	if rec.Spilled != "" {
+		backend, _, _ := strings.Cut(at, "/")
+		at = backend + "/" + rec.Spilled
+	}
+	if p, ok := m.Prices[at]; ok {
+		return p
+	}
+	return m.Dearest
 }
 
 // cost returns what a request is charged, by how it ended.
