@@ -324,7 +324,7 @@ func TestDrain(t *testing.T) {
 		bubble(t, plain, func(w *world) {
 			open := begin(w)
 			empty := w.gateway.Drain()
-			w.gateway.Pool.Stop()
+			w.gateway.Pool().Stop()
 			b, err := io.ReadAll(open.Body)
 			cut := reply{body: string(b)}
 			events := cut.events()

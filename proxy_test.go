@@ -223,7 +223,7 @@ func (w *world) calls() []string {
 func (w *world) unwell() map[string]string {
 	synctest.Wait()
 	all := map[string]string{}
-	for _, s := range w.gateway.Pool.States() {
+	for _, s := range w.gateway.Pool().States() {
 		var says []string
 		if s.Breaker != "closed" {
 			says = append(says, s.Breaker)

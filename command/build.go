@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -42,11 +44,29 @@ type Parts struct {
 type Gateway struct {
 	API   http.Handler // what clients call
 	Admin http.Handler // health, metrics and usage
-	Pool  *upstream.Pool
 
+	parts Parts
 	gate  *gate
 	log   *slog.Logger
 	state *state
+
+	reloading sync.Mutex // held by who replaces now
+	now       atomic.Pointer[serving]
+	reloader  atomic.Pointer[reloader] // nil: nothing reads the configuration again
+	jobs      sync.WaitGroup           // what the gateway does by itself
+}
+
+// serving is what one configuration makes. What of it the next one shares goes on
+// there.
+type serving struct {
+	file    *config.File
+	api     http.Handler
+	pool    *upstream.Pool
+	teams   map[string]proxy.Team
+	created int64 // when the gateway began, in Unix seconds
+
+	wires       wires
+	credentials map[string]credential // by backend
 }
 
 // The parts of a gateway that the configuration says nothing of.
@@ -64,17 +84,21 @@ func Build(ctx context.Context, f *config.File, p Parts) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := assemble(f, p, st)
+	g := &Gateway{parts: p, gate: newGate(), log: p.Log, state: st}
+	next, err := g.serve(f, &serving{created: time.Now().Unix()})
 	if err != nil {
 		return nil, errors.Join(err, st.close(ctx))
 	}
+	g.now.Store(next)
+	g.API = g.gate.count(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.now.Load().api.ServeHTTP(w, r) }))
+	g.Admin = g.admin(st.metrics.Handler())
 	return g, nil
 }
 
-// assemble makes a gateway over a state.
-func assemble(f *config.File, p Parts, st *state) (*Gateway, error) {
-	p.Sinks = append(slices.Clone(p.Sinks), st.sinks()...)
-	b := &builder{file: f, parts: p, state: st, created: time.Now().Unix()}
+// serve makes what f describes, in the place of before.
+func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
+	b := &builder{file: f, parts: g.parts, state: g.state, before: *before}
+	b.parts.Sinks = append(slices.Clone(g.parts.Sinks), g.state.sinks()...)
 	if err := b.connect(upstream.Connection{Connect: f.Resilience.Timeout.Connect, PerHost: perHost}); err != nil {
 		return nil, err
 	}
@@ -82,26 +106,32 @@ func assemble(f *config.File, p Parts, st *state) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Pool: upstream.New(up), gate: newGate(), log: p.Log, state: st}
-	api := proxy.New(b.proxy(g.Pool))
-	g.API = g.gate.count(b.echo(api, g.gate))
-	g.Admin = g.admin(st.metrics.Handler())
-	return g, nil
+	pool := upstream.New(up)
+	if before.pool != nil {
+		pool = before.pool.Next(up)
+	}
+	cfg := b.proxy(pool)
+	api := b.echo(proxy.New(cfg), g.gate)
+	return &serving{file: f, api: api, pool: pool, teams: cfg.Teams, created: before.created, wires: b.wires, credentials: b.credentials}, nil
 }
+
+// Pool returns the deployments that requests are sent to now.
+func (g *Gateway) Pool() *upstream.Pool { return g.now.Load().pool }
 
 // Close writes what is not written yet and ends what the gateway does by itself.
 func (g *Gateway) Close(ctx context.Context) error { return g.state.close(ctx) }
 
 // builder translates a configuration into those of the packages.
 type builder struct {
-	file    *config.File
-	parts   Parts
-	state   *state
-	created int64
+	file   *config.File
+	parts  Parts
+	state  *state
+	before serving // zero: nothing was
 
-	transports  map[string]http.RoundTripper   // of the backends that have their own
-	authorities map[string]http.RoundTripper   // of the same, to where tokens come from
-	credentials map[string]upstream.Credential // by backend
+	wires       wires
+	transports  map[string]http.RoundTripper // of the backends that have their own
+	authorities map[string]http.RoundTripper // of the same, to where tokens come from
+	credentials map[string]credential        // by backend
 }
 
 func (b *builder) upstream() (upstream.Config, error) {

@@ -56,7 +56,7 @@ func TestUpstreamTLS(t *testing.T) {
 	} {
 		conns.Store(0)
 		g := gatewayTo(t, server.URL, tt.ca)
-		g.Pool.Warm(t.Context())
+		g.Pool().Warm(t.Context())
 		warmed := conns.Load()
 		status, body := askGateway(t, g)
 		if status != tt.status || !strings.Contains(body, tt.want) {

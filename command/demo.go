@@ -5,6 +5,7 @@ import (
 	_ "embed" // for the demo's configuration
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -52,7 +53,9 @@ func (s *streams) demo(ctx context.Context, listenAt, adminAt string) error {
 	if f == nil {
 		return fmt.Errorf("the demo cannot listen there: %v", problems)
 	}
-	return run(ctx, f, Parts{Log: s.logger(f)}, func(api, admin string) { welcome(s.out, api, admin) })
+	return run(ctx, f, Parts{Log: s.logger(f, new(slog.LevelVar))}, site{
+		started: func(api, admin string) { welcome(s.out, api, admin) },
+	})
 }
 
 // simulated is the resource that the demo runs in front of.

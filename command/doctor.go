@@ -142,7 +142,7 @@ func (d *doctor) examinations(b *builder) (map[string]*examination, error) {
 		if err != nil {
 			return nil, err
 		}
-		way, err := connection(direct, backend, x509.NewCertPool())
+		way, _, err := connection(direct, wire{proxy: backend.Proxy, file: backend.CAFile})
 		if err != nil {
 			return nil, fmt.Errorf("command: backends.%s: %w", name, err)
 		}

@@ -48,7 +48,7 @@ func (b *builder) model(name string, m config.Model) proxy.Model {
 	base := cmp.Or(m.BaseModel, name)
 	each, dearest := prices(base, m)
 	return proxy.Model{
-		Name: name, Base: base, Created: b.created, Window: w, Narrowest: narrowest,
+		Name: name, Base: base, Created: b.before.created, Window: w, Narrowest: narrowest,
 		Counter: counter{b.parts.Encodings.Counter(t)}, Prices: each, Dearest: dearest,
 	}
 }

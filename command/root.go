@@ -72,10 +72,9 @@ func rootCommand(s *streams) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	path := configFlag(root)
-	root.RunE = func(cmd *cobra.Command, _ []string) error { return s.serve(cmd.Context(), *path) }
+	servingFlags(s, root)
 	root.AddCommand(serveCommand(s), demoCommand(s), validateCommand(s), doctorCommand(s), configCommand(s), keyCommand(s),
-		tokensCommand(s), healthcheckCommand(s), versionCommand(s))
+		tokensCommand(s), usageCommand(s), healthcheckCommand(s), versionCommand(s))
 	return root
 }
 

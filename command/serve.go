@@ -30,23 +30,40 @@ func serveCommand(s *streams) *cobra.Command {
 		Short: "Serve the OpenAI API (the default)",
 		Args:  cobra.NoArgs,
 	}
-	path := configFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return s.serve(cmd.Context(), *path) }
+	servingFlags(s, cmd)
 	return cmd
+}
+
+// servingFlags makes cmd serve.
+func servingFlags(s *streams, cmd *cobra.Command) {
+	path := configFlag(cmd)
+	watched := cmd.Flags().Bool("watch", true, "read the configuration file again when it changes")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return s.serve(cmd.Context(), *path, *watched) }
 }
 
 // serve runs the gateway that the configuration describes until it is told to
 // stop.
-func (s *streams) serve(ctx context.Context, path string) error {
+func (s *streams) serve(ctx context.Context, path string, watched bool) error {
 	f, source, err := s.load(path)
 	if err != nil {
 		return err
 	}
-	log := s.logger(f)
+	level := new(slog.LevelVar)
+	log := s.logger(f, level)
 	log.Info("configuration", "source", source)
-	return run(ctx, f, Parts{Log: log}, func(api, admin string) {
-		log.Info("listening", "api", api, "admin", admin)
+	found, _ := chosen(path)
+	return run(ctx, f, Parts{Log: log}, site{
+		path: found, watched: watched && found != "", level: level,
+		started: func(api, admin string) { log.Info("listening", "api", api, "admin", admin) },
 	})
+}
+
+// site is where a gateway runs.
+type site struct {
+	path    string // of the configuration file; "" there is none
+	watched bool   // it is read again when it changes
+	level   *slog.LevelVar
+	started func(api, admin string) // called when both ports listen
 }
 
 // load reads the configuration and reports its problems. Source says which it was
@@ -107,13 +124,15 @@ func options() config.Options {
 	}
 }
 
-// logger returns the log that the configuration asks for.
-func (s *streams) logger(f *config.File) *slog.Logger {
-	opts := &slog.HandlerOptions{}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.Telemetry.Log.Level)); err == nil {
-		opts.Level = level
-	}
+// setLevel makes level the one that the configuration asks for.
+func setLevel(level *slog.LevelVar, f *config.File) {
+	_ = level.UnmarshalText([]byte(f.Telemetry.Log.Level)) // config has looked at it
+}
+
+// logger returns the log that the configuration asks for, from level on.
+func (s *streams) logger(f *config.File, level *slog.LevelVar) *slog.Logger {
+	setLevel(level, f)
+	opts := &slog.HandlerOptions{Level: level}
 	format := f.Telemetry.Log.Format
 	if format == "text" || format == "auto" && s.terminal {
 		return slog.New(slog.NewTextHandler(s.err, opts))
@@ -129,8 +148,8 @@ const (
 )
 
 // run serves f until ctx is done or a signal comes; the second signal ends
-// everything at once. Started is called when both ports listen.
-func run(ctx context.Context, f *config.File, p Parts, started func(api, admin string)) (err error) {
+// everything at once.
+func run(ctx context.Context, f *config.File, p Parts, at site) (err error) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -146,34 +165,86 @@ func run(ctx context.Context, f *config.File, p Parts, started func(api, admin s
 		g.gate.starting(false)
 		p.Log.Info("ready")
 	}()
-	go g.Pool.Warm(ctx)
-	api, err := listen(ctx, f.Server.Listen, "server.listen")
+	working, rest := context.WithCancel(ctx)
+	defer func() {
+		rest()
+		g.jobs.Wait()
+	}()
+	if err := g.work(working, at); err != nil {
+		return err
+	}
+	servers, errs, err := g.listen(ctx, f, at)
 	if err != nil {
 		return err
 	}
-	admin, err := listen(ctx, f.Server.AdminListen, "server.admin_listen")
-	if err != nil {
-		_ = api.Close() // it serves nobody yet
-		return err
-	}
-	scheme := "http://"
-	if f.Server.TLS.CertFile != "" {
-		scheme = "https://"
-		api = tls.NewListener(api, certificates(f.Server.TLS))
-	}
-	errs := make(chan error, 2)
-	servers := []*http.Server{NewServer(g.API, p.Log), NewServer(g.Admin, p.Log)}
-	for i, l := range []net.Listener{api, admin} {
-		go func() { errs <- servers[i].Serve(l) }()
-	}
-	started(scheme+address(api), "http://"+address(admin))
 	select {
 	case err := <-errs:
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	case <-signals:
 	}
-	return g.shutdown(context.WithoutCancel(ctx), f.Server.ShutdownGrace, signals, servers)
+	grace := g.now.Load().file.Server.ShutdownGrace
+	return g.shutdown(context.WithoutCancel(ctx), grace, signals, servers)
+}
+
+// work begins what the gateway does by itself until ctx is done: it makes
+// connections ahead of time, looks at budgets, and reads its configuration again
+// when the file changes or SIGHUP comes.
+func (g *Gateway) work(ctx context.Context, at site) error {
+	g.jobs.Go(func() { g.Pool().Warm(ctx) })
+	g.jobs.Go(func() { g.attend(ctx) })
+	r := newReloader(g, at.path, func(f *config.File) {
+		g.parts.Encodings.Warm(encodings(f)...)
+		if at.level != nil {
+			setLevel(at.level, f)
+		}
+	})
+	g.reloader.Store(r)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	g.jobs.Go(func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+				r.reload("SIGHUP")
+			}
+		}
+	})
+	if !at.watched {
+		return nil
+	}
+	if err := watch(ctx, at.path, g.log, func() { r.reload("the file") }); err != nil {
+		return fmt.Errorf("watching %s: %w: start with --watch=false", at.path, err)
+	}
+	return nil
+}
+
+// listen serves both ports.
+func (g *Gateway) listen(ctx context.Context, f *config.File, at site) (servers []*http.Server, errs <-chan error, err error) {
+	api, err := listen(ctx, f.Server.Listen, "server.listen")
+	if err != nil {
+		return nil, nil, err
+	}
+	admin, err := listen(ctx, f.Server.AdminListen, "server.admin_listen")
+	if err != nil {
+		_ = api.Close() // it serves nobody yet
+		return nil, nil, err
+	}
+	scheme := "http://"
+	if f.Server.TLS.CertFile != "" {
+		scheme = "https://"
+		api = tls.NewListener(api, certificates(f.Server.TLS))
+	}
+	failed := make(chan error, 2)
+	servers = []*http.Server{NewServer(g.API, g.log), NewServer(g.Admin, g.log)}
+	for i, l := range []net.Listener{api, admin} {
+		go func() { failed <- servers[i].Serve(l) }()
+	}
+	at.started(scheme+address(api), "http://"+address(admin))
+	return servers, failed, nil
 }
 
 // encodings returns the vocabularies that the configured models need.
@@ -216,7 +287,7 @@ func (g *Gateway) shutdown(ctx context.Context, grace time.Duration, again <-cha
 	case <-again:
 		g.log.Warn("told twice: streams are broken off")
 	}
-	g.Pool.Stop()
+	g.Pool().Stop()
 	ctx, cancel := context.WithTimeout(ctx, last)
 	defer cancel()
 	var errs []error

@@ -15,6 +15,7 @@ import (
 	"weir/config"
 	"weir/proxy"
 	"weir/quota"
+	"weir/quota/redisquota"
 	"weir/telemetry"
 	"weir/usage"
 )
@@ -23,6 +24,7 @@ import (
 // of it.
 type state struct {
 	limiter quota.Limiter
+	shared  *redisquota.Limiter // the same, where replicas share it; nil: they do not
 	ledger  *usage.Ledger
 	db      *sql.DB
 	outputs *usage.Outputs
@@ -51,8 +53,29 @@ func openState(ctx context.Context, f *config.File, p Parts) (st *state, err err
 	if err != nil {
 		return st, err
 	}
-	st.limiter = quota.NewMemory(quota.MemoryConfig{Spent: st.spent})
+	l := f.State.Limits
+	if l.Store != "redis" {
+		st.limiter = quota.NewMemory(quota.MemoryConfig{Spent: st.spent})
+		return st, nil
+	}
+	st.shared, err = redisquota.New(context.WithoutCancel(ctx), redisquota.Config{
+		URL: l.URL.Reveal(), Replicas: l.Replicas, Spent: st.spent, Log: p.Log,
+		Slice: slice(l.Slice),
+	})
+	if err != nil {
+		return st, fmt.Errorf("state.limits: %w", err)
+	}
+	st.limiter = st.shared
 	return st, nil
+}
+
+// slice returns what a process leases ahead for busy teams.
+func slice(s config.Slice) redisquota.Slice {
+	out := redisquota.Slice{Rate: s.From, Part: s.Share, Lasts: s.For}
+	if s.From == 0 {
+		out.Rate = -1 // none is
+	}
+	return out
 }
 
 // durable reports whether no answer may end before it is written down.
@@ -113,6 +136,9 @@ func (s *state) close(ctx context.Context) error {
 	var errs []error
 	if s.alerts != nil {
 		s.alerts.Wait()
+	}
+	if s.shared != nil {
+		errs = append(errs, s.shared.Close())
 	}
 	if s.ledger != nil {
 		errs = append(errs, s.ledger.Close(ctx))

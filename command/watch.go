@@ -59,7 +59,7 @@ func watch(ctx context.Context, path string, log *slog.Logger, changed func()) e
 // digest returns what tells one content of a file from another; the zero value
 // where it cannot be read.
 func digest(path string) [sha256.Size]byte {
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(path) //nolint:gosec // it is the configuration's own
 	if err != nil {
 		return [sha256.Size]byte{}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,6 +34,22 @@ func (t *Team) accounts(key, prefix string, limits func(Allowance) quota.Limits)
 		all = append(all, quota.Account{ID: prefix + "key:" + t.Name + "/" + key, Group: t.Name, Away: t.Away, Limits: limits(own)})
 	}
 	return all
+}
+
+// Accounts returns every account that the team's requests may be counted in, its
+// own first.
+func (t *Team) Accounts() []quota.Account {
+	var all []quota.Account
+	for _, limits := range []struct {
+		prefix string
+		of     func(Allowance) quota.Limits
+	}{{"", enforced}, {shadows, shadowed}} {
+		all = append(all, t.accounts("", limits.prefix, limits.of)...)
+		for _, key := range slices.Sorted(maps.Keys(t.Keys)) {
+			all = append(all, t.accounts(key, limits.prefix, limits.of)[1])
+		}
+	}
+	return slices.DeleteFunc(all, func(a quota.Account) bool { return a.Limits == quota.Limits{} })
 }
 
 // Holder returns the team of an account, and the key where it is one's own.

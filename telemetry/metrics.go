@@ -25,6 +25,7 @@ type Metrics struct {
 	handler  http.Handler
 	meter    metric.Meter
 	estimate metric.Float64Histogram
+	reloads  reloads
 
 	mu     sync.Mutex
 	models map[string]metric.MeasurementOption
@@ -51,7 +52,8 @@ func NewMetrics() (*Metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: making a metric: %w", err)
 	}
-	return m, nil
+	m.reloads, err = newReloads(meter)
+	return m, err
 }
 
 // Handler serves the metrics to Prometheus.
