@@ -52,8 +52,8 @@ type Ledger struct {
 	cfg      LedgerConfig
 	instance int64
 	file     *os.File // that is locked; nil none
-	rows     statements
-	sums     statements
+	rows     *statements
+	sums     *statements
 
 	// turn is held while the database and the queue are moved or read together.
 	turn    chan struct{}
@@ -104,10 +104,12 @@ func OpenLedger(ctx context.Context, cfg LedgerConfig) (*Ledger, error) {
 		cfg.Now = time.Now
 	}
 	var id [8]byte
-	rand.Read(id[:]) //nolint:errcheck // It never fails.
+	rand.Read(id[:])
 	l := &Ledger{
 		LedgerReader: LedgerReader{db: cfg.DB, dialect: cfg.Dialect},
-		cfg:          cfg, instance: int64(binary.LittleEndian.Uint64(id[:]) >> 1), //nolint:gosec // It fits: 63 bits.
+		cfg:          cfg, instance: int64(binary.LittleEndian.Uint64(id[:]) >> 1),
+		rows: &statements{db: cfg.DB, text: func(n int) string { return insertRows(cfg.Dialect, n) }},
+		sums: &statements{db: cfg.DB, text: func(n int) string { return insertSums(cfg.Dialect, n) }},
 		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		closing: make(chan struct{}), done: make(chan struct{}),
 		pending: &batch{}, number: 1, begun: map[*Record]*beginning{},
@@ -129,13 +131,6 @@ func (l *Ledger) open(ctx context.Context) error {
 		}
 	}
 	if err := migrate(ctx, l.db, l.dialect); err != nil {
-		return err
-	}
-	var err error
-	if l.rows, err = prepare(ctx, l.db, func(n int) string { return insertRows(l.dialect, n) }); err != nil {
-		return err
-	}
-	if l.sums, err = prepare(ctx, l.db, func(n int) string { return insertSums(l.dialect, n) }); err != nil {
 		return err
 	}
 	if err := l.register(ctx, l.db); err != nil {

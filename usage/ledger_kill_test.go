@@ -183,7 +183,7 @@ func soundSums(t *testing.T, l *usage.Ledger) {
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("sums %+v, rows come to %+v", got, want)
 	}
-	if s := spent(t, l, "a", "k", noon()); s != want.Cost {
+	if s := spent(t, l, "k", noon()); s != want.Cost {
 		t.Errorf("spent %d, rows come to %d", s, want.Cost)
 	}
 }

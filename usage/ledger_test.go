@@ -122,9 +122,10 @@ func closeLedger(t testing.TB, l *usage.Ledger) {
 	}
 }
 
-func spent(t testing.TB, l *usage.Ledger, team, key string, from time.Time) usage.USD {
+// spent returns what the ledger holds against team a.
+func spent(t testing.TB, l *usage.Ledger, key string, from time.Time) usage.USD {
 	t.Helper()
-	u, err := l.Spent(t.Context(), team, key, from)
+	u, err := l.Spent(t.Context(), "a", key, from)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +278,7 @@ func TestLedgerGroups(t *testing.T) {
 		if _, err := l.Usage(t.Context(), usage.Query{By: []string{"moon"}}); err == nil {
 			t.Errorf("usage by moon: no error")
 		}
-		if got := spent(t, l, "a", "k", day(23)); got != 10 {
+		if got := spent(t, l, "k", day(23)); got != 10 {
 			t.Errorf("spent since midnight in Kathmandu: %d, want 10", got)
 		}
 	})
@@ -298,12 +299,12 @@ func TestLedgerSpendsWhatRuns(t *testing.T) {
 		if err := l.Begin(t.Context(), a); err == nil {
 			t.Errorf("a second Begin of the same request is no error")
 		}
-		if got, key := spent(t, l, "a", "", noon()), spent(t, l, "a", "k2", noon()); got != 130 || key != 30 {
+		if got, key := spent(t, l, "", noon()), spent(t, l, "k2", noon()); got != 130 || key != 30 {
 			t.Errorf("while both run %d is spent, %d by a key, want 130, 30", got, key)
 		}
 		a.Outcome, a.Cost, a.Deployment = usage.OK, 60, "d"
 		l.Take(t.Context(), a)
-		if got := spent(t, l, "a", "", noon()); got != 90 {
+		if got := spent(t, l, "", noon()); got != 90 {
 			t.Errorf("while one runs %d is spent, want 90", got)
 		}
 		closeLedger(t, l)
@@ -319,7 +320,7 @@ func TestLedgerSpendsWhatRuns(t *testing.T) {
 		if diff := cmp.Diff(want, sums(t, l, usage.Query{By: []string{"deployment", "key"}})); diff != "" {
 			t.Errorf("Usage (-want +got):\n%s", diff)
 		}
-		if got := spent(t, l, "a", "", noon()); got != 90 {
+		if got := spent(t, l, "", noon()); got != 90 {
 			t.Errorf("after the process died %d is spent, want 90", got)
 		}
 		rows := recent(t, l, usage.Query{Key: "k2"})
@@ -418,7 +419,7 @@ func TestLedgerForgetsRowsNotSums(t *testing.T) {
 		if len(rows) < 100 || len(rows) > 113 || rows[0].RequestID != "2499" {
 			t.Errorf("%d rows, the newest %+v, want about the newest 100", len(rows), rows[:1])
 		}
-		if got := spent(t, s.ledger(t, usage.LedgerConfig{}), "a", "", noon()); got != 2500 {
+		if got := spent(t, s.ledger(t, usage.LedgerConfig{}), "", noon()); got != 2500 {
 			t.Errorf("spent %d, want 2500", got)
 		}
 	})

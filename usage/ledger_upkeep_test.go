@@ -94,7 +94,7 @@ func TestReplicaTakenForDead(t *testing.T) {
 			t.Errorf("%s: Usage (-want +got):\n%s", when, diff)
 		}
 		for _, l := range all {
-			if got := spent(t, l, "a", "", noon()); got != sum.Cost+sum.Held {
+			if got := spent(t, l, "", noon()); got != sum.Cost+sum.Held {
 				t.Errorf("%s: %d spent, want %d", when, got, sum.Cost+sum.Held)
 			}
 		}
@@ -165,7 +165,7 @@ func TestLedgerRetains(t *testing.T) {
 		} {
 			now = noon().Add(tt.after)
 			upkeep(t, l)
-			if rows, got := len(recent(t, l, usage.Query{})), spent(t, l, "a", "", noon()); rows != tt.rows || got != tt.spent {
+			if rows, got := len(recent(t, l, usage.Query{})), spent(t, l, "", noon()); rows != tt.rows || got != tt.spent {
 				t.Errorf("after %s: %d rows and %d spent, want %d and %d", tt.name, rows, got, tt.rows, tt.spent)
 			}
 		}
@@ -205,7 +205,7 @@ func TestLedgerKeepsItself(t *testing.T) {
 			t.Errorf("Begin: %v, after %v, want at once", err, time.Since(began))
 		}
 		closeLedger(t, l)
-		if got := spent(t, l, "a", "", time.Now().Add(-3*time.Hour)); got != 3502 {
+		if got := spent(t, l, "", time.Now().Add(-3*time.Hour)); got != 3502 {
 			t.Errorf("spent %d, want 3502", got)
 		}
 		s.db.Close()

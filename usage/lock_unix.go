@@ -12,7 +12,7 @@ import (
 // lock makes this process the only one that writes the ledger at path, until the
 // file is closed or the process ends in any way.
 func lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // The operator names it.
 	if err != nil {
 		return nil, fmt.Errorf("usage: locking the ledger: %w", err)
 	}

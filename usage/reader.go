@@ -189,7 +189,7 @@ func (s *Sum) scan(rows *sql.Rows, by []string, zone *time.Location, span string
 		to = append(to, f)
 	}
 	if err := rows.Scan(to...); err != nil {
-		return err //nolint:wrapcheck // The caller does.
+		return err
 	}
 	if zone == nil {
 		zone = time.UTC

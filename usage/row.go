@@ -174,7 +174,7 @@ func (r *Row) scan(scan func(...any) error) error {
 	)
 	r.Start = time.UnixMicro(start).UTC()
 	for _, d := range []*time.Duration{&r.Duration, &r.FirstToken, &r.Upstream, &r.Queued} {
-		*d *= time.Microsecond
+		*d = time.Duration(d.Nanoseconds() * int64(time.Microsecond)) // It was read as microseconds.
 	}
 	r.Open, r.Unsettled = state == open, state == unsettled
 	return err

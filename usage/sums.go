@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // sumKey names a sum: what a quarter of an hour came to for a team, a key, a model
@@ -139,51 +140,83 @@ func worth(r *Row) tally {
 	return t
 }
 
-// statements are the ways to write so many rows of a table at once, the most first.
-type statements []struct {
-	rows int
-	stmt *sql.Stmt
+// statements are the ways to write so many rows of a table at once, each prepared
+// when it is first needed.
+type statements struct {
+	db   *sql.DB
+	text func(rows int) string
+
+	mu       sync.Mutex
+	prepared map[int]*sql.Stmt
 }
 
-// prepare prepares statements that insert 64, 16, 4 and 1 rows.
-func prepare(ctx context.Context, db *sql.DB, text func(n int) string) (statements, error) {
-	var all statements
-	for _, n := range []int{64, 16, 4, 1} {
-		s, err := db.PrepareContext(ctx, text(n))
-		if err != nil {
-			all.close()
-			return nil, fmt.Errorf("usage: preparing to write the ledger: %w", err)
+// parts returns what n rows are written in, the most first.
+func parts(n int) []int {
+	var all []int
+	for _, size := range []int{64, 16, 4, 1} {
+		for ; n >= size; n -= size {
+			all = append(all, size)
 		}
-		all = append(all, struct {
-			rows int
-			stmt *sql.Stmt
-		}{n, s})
 	}
-	return all, nil
+	return all
 }
 
-func (s statements) close() {
-	for _, p := range s {
-		p.stmt.Close()
+// prepare prepares to write n rows. It is not called in a transaction, which may
+// hold the only connection there is.
+func (s *statements) prepare(ctx context.Context, n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, size := range parts(n) {
+		if s.prepared[size] != nil {
+			continue
+		}
+		stmt, err := s.db.PrepareContext(ctx, s.text(size))
+		if err != nil {
+			return fmt.Errorf("usage: preparing to write the ledger: %w", err)
+		}
+		if s.prepared == nil {
+			s.prepared = map[int]*sql.Stmt{}
+		}
+		s.prepared[size] = stmt
+	}
+	return nil
+}
+
+func (s *statements) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, stmt := range s.prepared {
+		stmt.Close()
 	}
 }
 
 // write inserts n rows, whose values row appends.
-func (s statements) write(ctx context.Context, tx *sql.Tx, n int, row func(args []any, i int) []any) error {
+func (s *statements) write(ctx context.Context, tx *sql.Tx, n int, row func(args []any, i int) []any) error {
 	var args []any
 	i := 0
-	for _, p := range s {
-		for ; n-i >= p.rows; i += p.rows {
-			args = args[:0]
-			for j := range p.rows {
-				args = row(args, i+j)
-			}
-			if _, err := tx.StmtContext(ctx, p.stmt).ExecContext(ctx, args...); err != nil {
-				return fmt.Errorf("usage: writing the ledger: %w", err)
-			}
+	for _, size := range parts(n) {
+		args = args[:0]
+		for range size {
+			args = row(args, i)
+			i++
+		}
+		if err := s.exec(ctx, tx, size, args); err != nil {
+			return fmt.Errorf("usage: writing the ledger: %w", err)
 		}
 	}
 	return nil
+}
+
+func (s *statements) exec(ctx context.Context, tx *sql.Tx, size int, args []any) error {
+	s.mu.Lock()
+	stmt := s.prepared[size]
+	s.mu.Unlock()
+	if stmt == nil {
+		_, err := tx.ExecContext(ctx, s.text(size), args...)
+		return err
+	}
+	_, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+	return err
 }
 
 // insertRows returns the statement that writes n rows, over what Begin wrote.
@@ -208,7 +241,7 @@ func insertSums(d Dialect, n int) string {
 }
 
 // write adds s to the sums of the database.
-func (s sums) write(ctx context.Context, tx *sql.Tx, to statements) error {
+func (s sums) write(ctx context.Context, tx *sql.Tx, to *statements) error {
 	keys := slices.SortedFunc(maps.Keys(s), sumKey.compare)
 	return to.write(ctx, tx, len(keys), func(args []any, i int) []any {
 		k := keys[i]

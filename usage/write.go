@@ -243,18 +243,22 @@ func (l *Ledger) note(ctx context.Context, err error) {
 	told := l.told
 	l.told = full
 	l.mu.Unlock()
-
-	switch log := l.cfg.Log; {
-	case err != nil && was.IsZero():
-		log.LogAttrs(ctx, slog.LevelError, "the ledger cannot be written; rows wait", slog.Any("error", err))
-	case err == nil && !was.IsZero():
-		log.LogAttrs(ctx, slog.LevelInfo, "the ledger is written again", slog.Int("waiting", waiting))
-	}
-	switch log := l.cfg.Log; {
+	l.tell(ctx, err, !was.IsZero(), waiting)
+	switch {
 	case full && !told:
-		log.LogAttrs(ctx, slog.LevelError, "too many rows wait for the ledger: more are summed up and lost as rows", slog.Int("waiting", waiting))
+		l.cfg.Log.LogAttrs(ctx, slog.LevelError, "too many rows wait for the ledger: more are summed up and lost as rows", slog.Int("waiting", waiting))
 	case told && !full:
-		log.LogAttrs(ctx, slog.LevelInfo, "the ledger has room for rows again", slog.Int("waiting", waiting))
+		l.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "the ledger has room for rows again", slog.Int("waiting", waiting))
+	}
+}
+
+// tell logs that the database fails, or fails no more.
+func (l *Ledger) tell(ctx context.Context, err error, failed bool, waiting int) {
+	switch {
+	case err != nil && !failed:
+		l.cfg.Log.LogAttrs(ctx, slog.LevelError, "the ledger cannot be written; rows wait", slog.Any("error", err))
+	case err == nil && failed:
+		l.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "the ledger is written again", slog.Int("waiting", waiting))
 	}
 }
 
@@ -285,6 +289,12 @@ func poisoned(err error) bool {
 func (l *Ledger) commit(ctx context.Context, p *piece) error {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
+	if err := l.rows.prepare(ctx, len(p.entries)); err != nil {
+		return err
+	}
+	if err := l.sums.prepare(ctx, len(p.sums())); err != nil {
+		return err
+	}
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("usage: writing the ledger: %w", err)
