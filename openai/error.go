@@ -45,6 +45,7 @@ const (
 	CodeInternal          = "internal_error"
 	CodeClientClosed      = "client_closed_request"
 	CodeRequestTimeout    = "request_timeout"
+	CodeAdminForbidden    = "admin_forbidden"
 )
 
 // Error is an error that a client may see. Everything in it is safe to show:
