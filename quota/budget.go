@@ -52,6 +52,7 @@ type purse struct {
 	budget      Budget
 	from, until time.Time // of the window; zero: none was seen
 	used        int64     // spent and reserved, in that window
+	opening     int       // which time a window was opened
 }
 
 // opened reports whether the purse knows what was spent in the window of now.
@@ -78,14 +79,30 @@ func (p *purse) configure(now time.Time, b Budget) {
 func (p *purse) open(now time.Time, spent int64) {
 	p.from, p.until = p.budget.Window(now)
 	p.used = clamp(spent)
+	p.opening++
 }
 
+// coin is what a hold must know of the purse that it took from. The zero value is
+// of one that was not limited.
+type coin struct {
+	from, until time.Time
+	opening     int
+}
+
+// coin returns what a hold must know of the purse now.
+func (p *purse) coin() coin { return coin{p.from, p.until, p.opening} }
+
 // settle replaces a reservation of taken by actual, if its window is still the
-// present one.
-func (p *purse) settle(window time.Time, taken, actual int64) {
-	if window.Equal(p.from) {
-		p.used = clamp(p.used - taken + actual)
+// present one. Where that was opened again since, on what the ledger knew, taken
+// is not in it.
+func (p *purse) settle(c coin, taken, actual int64) {
+	if c.opening == 0 || !c.from.Equal(p.from) || !c.until.Equal(p.until) {
+		return
 	}
+	if c.opening != p.opening {
+		taken = 0
+	}
+	p.used = clamp(p.used - taken + actual)
 }
 
 // idle reports whether forgetting the purse loses nothing.
@@ -108,7 +125,7 @@ func (p *purse) snapshot(now time.Time, account string) Level {
 
 // ask adds to r what the purse says to a cost.
 func (p *purse) ask(r *refusal, now time.Time, account string, cost int64) {
-	if !p.on() || p.used <= p.budget.Amount && cost <= p.budget.Amount-p.used {
+	if !p.on() || cost <= p.budget.Amount-p.used {
 		return
 	}
 	e := ExceededError{Account: account, Dimension: Spend, Limit: p.budget.Amount, Need: cost, Remaining: p.left()}

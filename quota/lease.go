@@ -17,7 +17,7 @@ type hold struct {
 	account  *account
 	requests int64
 	tokens   int64
-	window   time.Time // of the budget; zero where there was none
+	spend    coin
 }
 
 // take opens a lease over accounts, which admit it. The caller holds mu.
@@ -38,7 +38,7 @@ func (m *Memory) take(now time.Time, accounts []*account, cost Cost) *Lease {
 		}
 		if a.purse.on() {
 			a.purse.used = clamp(a.purse.used + cost.Spend)
-			h.window = a.purse.from
+			h.spend = a.purse.coin()
 		}
 		l.holds = append(l.holds, h)
 	}
@@ -60,9 +60,7 @@ func (l *memoryLease) settle(actual Cost) {
 		if h.tokens > 0 {
 			h.account.tokens.settle(now, l.cost.Tokens, h.tokens, actual.Tokens)
 		}
-		if !h.window.IsZero() {
-			h.account.purse.settle(h.window, l.cost.Spend, actual.Spend)
-		}
+		h.account.purse.settle(h.spend, l.cost.Spend, actual.Spend)
 	}
 }
 

@@ -1,6 +1,7 @@
 package redisquota_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -84,5 +85,27 @@ func (c *clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 	if err := c.client.Set(c.t.Context(), clockKey, c.now.UnixMicro(), 0).Err(); err != nil {
 		c.t.Fatal(err)
+	}
+}
+
+// TestScriptsDoAsTheOracle drives the scripts at random on a clock that moves
+// when told to: 1,000 runs, or 10,000 with -rapid.checks=1000.
+func TestScriptsDoAsTheOracle(t *testing.T) {
+	t.Parallel()
+	s := start(t, "--databases", databases)
+	for i := range 2 {
+		t.Run(fmt.Sprintf("part %d", i), func(t *testing.T) {
+			t.Parallel()
+			quotatest.Explore(t, 5, func(spent quota.Spent) quotatest.Explorable {
+				url := s.next()
+				c := newClock(t, url)
+				l := s.open(t, redisquota.Config{URL: url, Spent: spent, TTL: 1 << 60, Slice: redisquota.Slice{Rate: -1}})
+				l.Virtual(clockKey)
+				return quotatest.Explorable{
+					Store: quotatest.Store{Limiter: l, Advance: c.Advance, Now: c.Now},
+					Grain: time.Microsecond, Steady: true,
+				}
+			})
+		})
 	}
 }

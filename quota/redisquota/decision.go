@@ -152,6 +152,9 @@ func (d decision) snapshot() quota.Snapshot {
 			tokens, s.Tokens = f, a.tokens.snapshot(a.ID)
 		}
 		amount := min(a.Limits.Budget.Amount, most)
+		if amount == 0 {
+			continue
+		}
 		if f := float64(amount-a.used) / float64(amount); f < budget {
 			budget = f
 			s.Budget = quota.Level{Account: a.ID, Limit: amount, Remaining: max(0, amount-a.used), Reset: d.untilNext(a)}
@@ -207,7 +210,7 @@ func (v level) refuse(all []quota.ExceededError, e quota.ExceededError, what quo
 
 func (d decision) refuseSpend(all []quota.ExceededError, a state, spend int64) []quota.ExceededError {
 	amount := min(a.Limits.Budget.Amount, most)
-	if amount == 0 || a.used <= amount && spend <= amount-a.used {
+	if amount == 0 || spend <= amount-a.used {
 		return all
 	}
 	e := quota.ExceededError{Account: a.ID, Dimension: quota.Spend, Limit: amount, Need: spend, Remaining: max(0, amount-a.used)}

@@ -37,7 +37,7 @@ for i = 1, #KEYS / 2 do
         a.w, a.u, a.e, a.opened = window, tonumber(spent), id, true
       end
     end
-    if a.u > a.budget or spend > a.budget - a.u then refused = true end
+    if spend > a.budget - a.u then refused = true end
   end
   a.open = redis.call('ZCOUNT', a.leases, '(' .. ms, '+inf')
   if v[5] > 0 and a.open + slots > v[5] then refused = true end

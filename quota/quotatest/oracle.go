@@ -1,4 +1,4 @@
-package quota_test
+package quotatest
 
 import (
 	"math"
@@ -121,4 +121,70 @@ func (p *pot) shows(got quota.Level) bool {
 	late := slack/p.perSecond + 1e-9*reset
 	return left >= least && left <= most &&
 		got.Reset.Seconds() >= reset-late && got.Reset.Seconds() <= reset+late+0.001
+}
+
+// purse is the oracle of a budget.
+type purse struct {
+	budget      quota.Budget
+	from, until time.Time // of the window; zero: none was seen
+	opening     int       // which time a window was opened
+	used        int64
+}
+
+// limit puts a budget into force.
+func (p *purse) limit(b quota.Budget) { p.budget = b }
+
+// open begins the window of a time, if another one was open.
+func (p *purse) open(now time.Time, before int64) {
+	if p.budget.Amount == 0 {
+		return
+	}
+	if from, until := p.budget.Window(now); !from.Equal(p.from) || !until.Equal(p.until) {
+		p.from, p.until, p.used = from, until, before
+		p.opening++
+	}
+}
+
+// coin is what a lease must know of a purse it took from. The zero value is of
+// one that was not limited.
+type coin struct {
+	from, until time.Time
+	opening     int
+}
+
+// take takes n for a lease.
+func (p *purse) take(n int64) coin {
+	if p.budget.Amount == 0 {
+		return coin{}
+	}
+	p.used += n
+	return coin{p.from, p.until, p.opening}
+}
+
+// settle replaces taken by actual in its own window alone. A window that was
+// opened again knew nothing of the lease.
+func (p *purse) settle(taken, actual int64, c coin) {
+	switch {
+	case c.opening == 0 || !c.from.Equal(p.from) || !c.until.Equal(p.until):
+	case c.opening == p.opening:
+		p.used += actual - taken
+	default:
+		p.used += actual
+	}
+}
+
+// refuses reports whether n is more than is left.
+func (p *purse) refuses(n int64) bool {
+	return p.budget.Amount > 0 && (p.used > p.budget.Amount || n > p.budget.Amount-p.used)
+}
+
+// shows reports whether got is a true view of the purse.
+func (p *purse) shows(got quota.Level, account string, now time.Time) bool {
+	if p.budget.Amount == 0 {
+		return got == quota.Level{}
+	}
+	return got == quota.Level{
+		Account: account, Limit: p.budget.Amount, Remaining: max(0, p.budget.Amount-p.used),
+		Reset: (p.until.Sub(now) + time.Millisecond - 1).Truncate(time.Millisecond),
+	}
 }
