@@ -83,17 +83,6 @@ type Ledger struct {
 
 var _ Sink = (*Ledger)(nil)
 
-// LedgerState is how a ledger fares.
-type LedgerState struct {
-	Queued    int       `json:"queued"`              // rows that wait to be written
-	Written   int64     `json:"written"`             // rows
-	Lost      int64     `json:"lost"`                // rows that found no room, or that no database takes
-	Late      int64     `json:"late"`                // answers that ended before their row was on disk, though strict
-	Unsettled int64     `json:"unsettled"`           // requests of dead processes that this one settled at their estimate
-	Failing   time.Time `json:"failing,omitzero"`    // since when nothing could be written; zero: all is well
-	Error     string    `json:"last_error,omitzero"` // the last there was, also when all is well again
-}
-
 // OpenLedger opens the ledger that cfg describes, makes its tables where there are
 // none, and settles what dead processes left open at its estimate. A file of SQLite
 // is for one writing process; the second is refused. The caller closes it.
@@ -172,12 +161,7 @@ func (l *Ledger) Begin(ctx context.Context, r *Record) error {
 	if r.Team == "" {
 		return nil
 	}
-	row := newRow(&Record{
-		Start: r.Start, RequestID: r.RequestID, TraceID: r.TraceID, Route: r.Route, Team: r.Team, Key: r.Key, Model: r.Model,
-		Stream: r.Stream, EstimatedInput: r.EstimatedInput, Reserved: r.Reserved, ReservedCost: r.ReservedCost, Retry: r.Retry,
-	}, l.cfg.Now)
-	row.Open = true
-	b, written, err := l.begin(r, row)
+	b, written, err := l.begin(r)
 	if err != nil {
 		return err
 	}
@@ -193,7 +177,13 @@ func (l *Ledger) Begin(ctx context.Context, r *Record) error {
 	return nil
 }
 
-func (l *Ledger) begin(r *Record, row Row) (*beginning, <-chan struct{}, error) {
+// begin enters r and returns what is closed when that is written.
+func (l *Ledger) begin(r *Record) (*beginning, <-chan struct{}, error) {
+	row := newRow(&Record{
+		Start: r.Start, RequestID: r.RequestID, TraceID: r.TraceID, Route: r.Route, Team: r.Team, Key: r.Key, Model: r.Model,
+		Stream: r.Stream, EstimatedInput: r.EstimatedInput, Reserved: r.Reserved, ReservedCost: r.ReservedCost, Retry: r.Retry,
+	}, l.cfg.Now)
+	row.Open = true
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -277,15 +267,6 @@ func (l *Ledger) rouse() {
 	case l.wake <- struct{}{}:
 	default:
 	}
-}
-
-// State returns how the ledger fares.
-func (l *Ledger) State() LedgerState {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.state
-	s.Queued = l.waiting
-	return s
 }
 
 // Close writes what waits and ends the ledger. What is not written when ctx ends is
