@@ -23,6 +23,7 @@ type book struct {
 	until  time.Time
 	used   int64
 	opener string
+	at     time.Time // when it was told
 }
 
 // asking is a question to the ledger of all requests, which is put once.
@@ -42,7 +43,7 @@ func (g *ledger) learn(t *lease, d decision) {
 		}
 		t.holds[i].opener = s.opener
 		g.mu.Lock()
-		g.known[s.ID] = book{s.window(), s.until, s.used, s.opener}
+		g.known[s.ID] = book{s.window(), s.until, s.used, s.opener, time.Now()}
 		g.mu.Unlock()
 	}
 }
@@ -81,10 +82,14 @@ func (g *ledger) openers(t *lease, anyone bool) []string {
 	return names
 }
 
-// look finds out what the accounts named have spent in their windows.
-func (l *Limiter) look(ctx context.Context, t *lease, accounts []int) error {
+// look finds out what the accounts have spent whose windows Redis did not know
+// at a time, unless it was told meanwhile.
+func (l *Limiter) look(ctx context.Context, t *lease, accounts []int, asked time.Time) error {
 	for _, i := range accounts {
 		h := &t.holds[i]
+		if b, ok := l.ledger.book(h.ID, h.window()); ok && b.at.After(asked) {
+			continue
+		}
 		spent, err := l.spent(ctx, h.ID, h.from, h.window())
 		if err != nil {
 			return fmt.Errorf("what %s has spent is not known: %w", h.ID, err)
@@ -94,8 +99,19 @@ func (l *Limiter) look(ctx context.Context, t *lease, accounts []int) error {
 	return nil
 }
 
+// looked forgets the answers that a lease has used, which Redis knows now.
+func (g *ledger) looked(t *lease) {
+	for i := range t.holds {
+		if h := &t.holds[i]; h.spent != "" {
+			g.mu.Lock()
+			delete(g.asked, asking{h.ID, h.window()})
+			g.mu.Unlock()
+		}
+	}
+}
+
 // spent asks what an account has spent since a window began. However many ask
-// at a time, the question is put once, and outlives whoever put it.
+// until Redis knows it, the question is put once, and outlives whoever put it.
 func (l *Limiter) spent(ctx context.Context, account string, from time.Time, window string) (int64, error) {
 	if l.cfg.Spent == nil {
 		return 0, nil
@@ -126,9 +142,11 @@ func (l *Limiter) put(ctx context.Context, q asking, from time.Time, a *answer) 
 	defer cancel()
 	spent, err := l.cfg.Spent(ctx, q.account, from)
 	a.spent, a.err = min(max(spent, 0), most), err
-	l.ledger.mu.Lock()
-	delete(l.ledger.asked, q)
-	l.ledger.mu.Unlock()
+	if err != nil {
+		l.ledger.mu.Lock()
+		delete(l.ledger.asked, q)
+		l.ledger.mu.Unlock()
+	}
 	close(a.done)
 }
 
@@ -143,11 +161,23 @@ func (l *Limiter) share(ctx context.Context, a quota.Account, from time.Time) (i
 		if err != nil {
 			return 0, err
 		}
-		b.used = spent
+		b = l.ledger.assume(a.ID, book{window: h.window(), until: h.until, used: spent})
 	}
 	amount := min(a.Limits.Budget.Amount, most)
 	left := max(0, amount-b.used) / int64(l.cfg.Replicas)
 	return amount - left, nil
+}
+
+// assume remembers what the ledger of all requests has told while Redis is away.
+func (g *ledger) assume(account string, b book) book {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.asked, asking{account, b.window})
+	if known, ok := g.known[account]; ok && known.window == b.window {
+		return known
+	}
+	g.known[account] = b
+	return b
 }
 
 // add notes what Redis was told of an account.

@@ -138,6 +138,9 @@ func soften(err error, held []quota.Account, cost quota.Cost, budget quota.Level
 // explain adds the levels of rates to a refusal by a budget.
 func (l *Limiter) explain(ctx context.Context, err error, rates []quota.Account) error {
 	no, ok := errors.AsType[*quota.ExceededError](err)
+	if !ok && ctx.Err() == nil {
+		return fmt.Errorf("redisquota: %w: %w", quota.ErrAway, err) // nor can the ledger
+	}
 	if !ok {
 		return err
 	}

@@ -158,7 +158,9 @@ func (l *Limiter) reserve(ctx context.Context, held []quota.Account, cost quota.
 // decide asks Redis until it knows the window of each budget.
 func (l *Limiter) decide(ctx context.Context, t *lease) (decision, error) {
 	const most = 5 // a window that ends meanwhile, and a clock that was not ours
+	defer l.ledger.looked(t)
 	for range most {
+		asked := time.Now()
 		d, err := l.ask(ctx, t)
 		if err != nil {
 			return decision{}, err
@@ -168,7 +170,7 @@ func (l *Limiter) decide(ctx context.Context, t *lease) (decision, error) {
 			l.ledger.learn(t, d)
 			return d, nil
 		case "unknown":
-			if err := l.look(ctx, t, d.unknown); err != nil {
+			if err := l.look(ctx, t, d.unknown, asked); err != nil {
 				return decision{}, fmt.Errorf("redisquota: reserving: %w", err)
 			}
 		case "clock":
