@@ -341,6 +341,7 @@ func TestLedgerTakesAnything(t *testing.T) {
 			{Start: noon(), Team: "bad\xff\xfe", Key: "k", Model: "\xc3"},
 			{Start: noon(), Team: long, Key: long, Model: long, RequestID: long, AzureRegion: long, Shadowed: []string{long, "\x00"}},
 			{Start: noon(), Team: "team 😀 ' \" \\ ; DROP", Key: "ключ", Model: "模型", Input: math.MaxInt64, Cost: math.MaxInt64},
+			{Start: noon(), Team: "team 😀 ' \" \\ ; DROP", Key: "ключ", Model: "模型", Input: math.MaxInt64, Cost: math.MaxInt64},
 			{Start: noon(), Team: "a", Input: math.MinInt64, Output: math.MaxInt64, Cost: math.MinInt64, Duration: math.MinInt64},
 			{Team: "a", Retry: math.MaxInt, Status: math.MinInt},
 			{Start: time.Unix(-1, 0), Team: "a"},
@@ -363,6 +364,9 @@ func TestLedgerTakesAnything(t *testing.T) {
 		if got := recent(t, l, usage.Query{Team: long}); len(got) != 1 || got[0].Team != long[:256] {
 			t.Errorf("the row of a team with a long name: %+v", got)
 		}
+		if days := sums(t, l, usage.Query{By: []string{"day"}}); days[0].From.Year() != 1969 {
+			t.Errorf("the first day is %v, want the one before 1970", days[0].From)
+		}
 		var requests int64
 		for _, sum := range sums(t, l, usage.Query{By: []string{"day", "team", "key", "model"}}) {
 			requests += sum.Requests
@@ -378,9 +382,9 @@ func TestLedgerTakesAnything(t *testing.T) {
 func TestLedgerLeavesOutWhatNoDatabaseTakes(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *store) {
 		l := s.ledger(t, usage.LedgerConfig{})
-		poison := `CREATE TRIGGER poison BEFORE INSERT ON weir_requests WHEN NEW.code = 'poison' BEGIN SELECT RAISE(ABORT, 'no'); END`
+		poison := `CREATE TRIGGER poison BEFORE INSERT ON weir_requests WHEN 'poison' IN (NEW.code, NEW.model) BEGIN SELECT RAISE(ABORT, 'no'); END`
 		if s.dialect == usage.Postgres {
-			poison = `ALTER TABLE weir_requests ADD CHECK (code <> 'poison')`
+			poison = `ALTER TABLE weir_requests ADD CHECK (code <> 'poison' AND model <> 'poison')`
 		}
 		if _, err := s.db.ExecContext(t.Context(), poison); err != nil {
 			t.Fatal(err)
@@ -395,14 +399,20 @@ func TestLedgerLeavesOutWhatNoDatabaseTakes(t *testing.T) {
 				l.Take(t.Context(), r)
 			})
 		}
+		r := &usage.Record{Start: noon(), Team: "a", Model: "poison", ReservedCost: 50}
+		if err := l.Begin(t.Context(), r); err == nil {
+			t.Errorf("Begin of a row that is left out: no error")
+		}
+		r.Model, r.Cost = "m", 10
+		l.Take(t.Context(), r)
 		group.Wait()
 		closeLedger(t, l)
-		want := []usage.Sum{{Requests: 90, Cost: 90}}
+		want := []usage.Sum{{Requests: 91, Cost: 100}}
 		if diff := cmp.Diff(want, sums(t, l, usage.Query{})); diff != "" {
 			t.Errorf("Usage (-want +got):\n%s", diff)
 		}
-		if rows, lost := len(recent(t, l, usage.Query{})), l.State().Lost; rows != 90 || lost != 10 {
-			t.Errorf("%d rows and %d lost, want 90 and 10", rows, lost)
+		if rows, lost := len(recent(t, l, usage.Query{})), l.State().Lost; rows != 91 || lost != 11 {
+			t.Errorf("%d rows and %d lost, want 91 and 11", rows, lost)
 		}
 	})
 }
@@ -462,6 +472,58 @@ func TestLedgerKeepsSumsExactWhenFull(t *testing.T) {
 			if n := strings.Count(log.String(), line); n != 1 {
 				t.Errorf("the log says %d times %q:\n%s", n, line, log.String())
 			}
+		}
+	})
+}
+
+// TestLedgerSpentIsExactWhileItWrites holds that nothing is missed or counted twice
+// on its way from the queue to the database.
+func TestLedgerSpentIsExactWhileItWrites(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *store) {
+		l := s.ledger(t, usage.LedgerConfig{})
+		ctx, stop := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() {
+			for ctx.Err() == nil {
+				if err := l.Begin(t.Context(), &usage.Record{Start: noon(), Team: "hurry"}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		for i := range 500 {
+			l.Take(t.Context(), &usage.Record{Start: noon(), Team: "a", Cost: 1})
+			if got := spent(t, l, "", noon()); got != usage.USD(i+1) {
+				t.Fatalf("after %d requests %d is spent", i+1, got)
+			}
+		}
+		stop()
+		group.Wait()
+	})
+}
+
+// TestLedgerWritesOnce holds that a request that begins and ends before anything of
+// it is written is one row.
+func TestLedgerWritesOnce(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *store) {
+		l := s.ledger(t, usage.LedgerConfig{})
+		mend := s.breaks(t)
+		l.Take(t.Context(), &usage.Record{Start: noon(), Team: "a"})
+		eventually(t, func() bool { return !l.State().Failing.IsZero() })
+		r := record()
+		if err := l.Begin(canceled(), r); err == nil {
+			t.Errorf("Begin on a dead database: no error")
+		}
+		l.Take(t.Context(), r)
+		if got := l.State().Queued; got != 2 {
+			t.Errorf("%d rows wait, want 2", got)
+		}
+		mend()
+		closeLedger(t, l)
+		if got := l.State().Written; got != 2 {
+			t.Errorf("%d rows written, want 2", got)
+		}
+		if diff := cmp.Diff([]usage.Row{row()}, recent(t, l, usage.Query{Team: "search"})); diff != "" {
+			t.Errorf("Recent (-want +got):\n%s", diff)
 		}
 	})
 }
