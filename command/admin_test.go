@@ -199,7 +199,9 @@ func TestAdminPort(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := called(administered(t, tt.settings, io.Discard), tt.method, tt.target, tt.edit)
-			var got struct{ Error struct{ Code, Message string } }
+			var got struct {
+				Error struct{ Code, Message string }
+			}
 			_ = json.Unmarshal(w.Body.Bytes(), &got) // what is no error has no code
 			if w.Code != tt.status || got.Error.Code != tt.code {
 				t.Errorf("it answers %d %q, want %d %q\n%s", w.Code, got.Error.Code, tt.status, tt.code, w.Body)

@@ -42,6 +42,7 @@ func writeTable(w io.Writer, list usageList) error {
 		total.add(&rows[i])
 	}
 	last := total.cells(list.By)
+	clear(last[:len(list.By)])
 	last[0] = "total"
 	draw(&b, append(grid, last), len(list.By))
 	if total.Open > 0 {
