@@ -52,6 +52,7 @@ func (g *Gateway) admin(metrics http.Handler) http.Handler {
 	}
 	everybody("/metrics", echo.WrapHandler(metrics))
 	e.GET("/admin/v1/usage", g.usage)
+	e.POST("/admin/v1/reload", g.reload)
 	return e
 }
 
@@ -179,7 +180,7 @@ func (g *Gateway) verbose(c echo.Context) error {
 		deployments = append(deployments, deployment{s.Deployment, s.Breaker, float64(s.Rest.Microseconds()) / 1000, s.InFlight, s.Model, s.Learned})
 	}
 	return c.JSONPretty(readiness(state), map[string]any{
-		"state": state, "limits": g.state.limitsState(), "ledger": g.ledgerState(c.Request()),
+		"state": state, "limits": g.state.limitsState(), "ledger": g.ledgerState(c.Request()), "configuration": g.reloaded(c.Request()),
 		"deployments": deployments, "token_counts": g.state.counts.All(),
 	}, "  ")
 }
@@ -193,6 +194,3 @@ func (g *Gateway) ledgerState(r *http.Request) usage.LedgerState {
 	}
 	return s
 }
-
-// limitsState returns where the limits are counted.
-func (s *state) limitsState() any { return "local only: each replica counts alone" }

@@ -5,13 +5,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"weir/config"
+	"weir/openai"
 	"weir/telemetry"
 )
 
@@ -139,4 +143,33 @@ func shortHash(path string) string {
 	}
 	sum := digest(path)
 	return hex.EncodeToString(sum[:4])
+}
+
+// reload reads the configuration again and answers how that went.
+func (g *Gateway) reload(c echo.Context) error {
+	r := g.reloader.Load()
+	if r == nil {
+		return &openai.Error{Status: http.StatusBadRequest, Code: openai.CodeInvalidValue, Message: "This gateway does not read its configuration again: restart it."}
+	}
+	s := r.reload("the admin port")
+	status := http.StatusOK
+	if !s.OK {
+		status = http.StatusBadRequest
+	}
+	return c.JSONPretty(status, s, "  ")
+}
+
+// reloaded returns how reading the configuration went last, nil where nothing reads
+// it again. What was wrong with it is for those alone who may use the admin
+// endpoints.
+func (g *Gateway) reloaded(asking *http.Request) *telemetry.Reload {
+	r := g.reloader.Load()
+	if r == nil {
+		return nil
+	}
+	s := r.last()
+	if g.admit(asking) != nil {
+		s.Error, s.Problems = "", nil
+	}
+	return &s
 }

@@ -48,7 +48,7 @@ func openState(ctx context.Context, f *config.File, p Parts) (st *state, err err
 		return st, fmt.Errorf("state.ledger: %w", err)
 	}
 	st.alerts, err = telemetry.NewAlerts(st.metrics, telemetry.AlertsConfig{
-		Log: p.Log, Webhook: f.Telemetry.Alerts.Webhook.Reveal(), Client: &http.Client{}, Backoff: time.Second,
+		Log: p.Log, Webhook: f.Telemetry.Alerts.Webhook.Reveal(), Client: &http.Client{}, Once: st.ledger.Once, Backoff: time.Second,
 	})
 	if err != nil {
 		return st, err
@@ -111,6 +111,14 @@ func openDatabase(l config.Ledger) (*sql.DB, usage.Dialect, error) {
 	return db, usage.SQLite, err
 }
 
+// limitsState returns where the limits are counted, and how that fares.
+func (s *state) limitsState() any {
+	if s.shared == nil {
+		return "local only: each replica counts alone"
+	}
+	return s.shared.State().String()
+}
+
 // sinks returns where the records of requests go.
 func (s *state) sinks() []usage.Sink {
 	return []usage.Sink{s.metrics, s.counts, s.outputs, s.ledger}
@@ -119,6 +127,7 @@ func (s *state) sinks() []usage.Sink {
 // Begin implements proxy.Journal.
 func (s *state) Begin(ctx context.Context, r *usage.Record, wait bool) error {
 	if !wait {
+		s.ledger.Open(r)
 		return nil
 	}
 	return s.ledger.Begin(ctx, r)

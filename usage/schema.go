@@ -112,6 +112,8 @@ func migrations(d Dialect) [][]string {
 			cost BIGINT NOT NULL, held BIGINT NOT NULL,
 			PRIMARY KEY (team, quarter, key_name, model, deployment))` + d.clustered(),
 		`CREATE INDEX weir_sums_quarter ON weir_sums (quarter)`,
+	}, {
+		`CREATE TABLE weir_marks (name TEXT PRIMARY KEY, made BIGINT NOT NULL)`,
 	}}
 }
 
