@@ -122,7 +122,7 @@ func (l *Ledger) open(ctx context.Context) error {
 	if err := migrate(ctx, l.db, l.dialect); err != nil {
 		return err
 	}
-	if err := l.register(ctx, l.db); err != nil {
+	if err := l.register(ctx, l.db, 0); err != nil {
 		return err
 	}
 	return l.adopt(ctx)

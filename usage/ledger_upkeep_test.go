@@ -138,6 +138,28 @@ func TestReplicaTakenForDead(t *testing.T) {
 	}
 }
 
+// TestReplicaForgotten holds that one that is away for a day settles what it had open
+// all the same.
+func TestReplicaForgotten(t *testing.T) {
+	t.Parallel()
+	s, all := replicas(t, 2)
+	r := &usage.Record{Start: noon(), Team: "a", ReservedCost: 100}
+	if err := all[0].Begin(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, s, `UPDATE weir_instances SET seen = seen - 90000000000`)
+	upkeep(t, all[1])
+	if got := all[1].State().Unsettled; got != 1 {
+		t.Errorf("%d unsettled, want 1", got)
+	}
+	r.Cost = 60
+	all[0].Take(t.Context(), r)
+	closeLedger(t, all[0])
+	if diff := cmp.Diff([]usage.Sum{{Requests: 1, Cost: 60}}, sums(t, all[1], usage.Query{})); diff != "" {
+		t.Errorf("Usage (-want +got):\n%s", diff)
+	}
+}
+
 // TestLedgerRetains holds how long rows are kept, and sums.
 func TestLedgerRetains(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *store) {

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// register enters this process among those that live.
+// register enters this process among those that live, with so many batches written.
 func (l *Ledger) register(ctx context.Context, db interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-},
+}, batches int64,
 ) error {
 	_, err := db.ExecContext(ctx, l.dialect.bind(
-		`INSERT INTO weir_instances (id, batch, adopted, seen) VALUES (?, ?, 0, `+l.dialect.now()+`)`), l.instance, l.batches)
+		`INSERT INTO weir_instances (id, batch, adopted, seen) VALUES (?, ?, 0, `+l.dialect.now()+`)`), l.instance, batches)
 	if err != nil {
 		return fmt.Errorf("usage: registering with the ledger: %w", err)
 	}

@@ -261,10 +261,7 @@ func (l *Ledger) claim(ctx context.Context, tx *sql.Tx) (done bool, err error) {
 	case errors.Is(err, sql.ErrNoRows):
 		// We were away for so long that others have forgotten us.
 		l.fenced, l.adopted = true, 0
-		l.batches++
-		err = l.register(ctx, tx)
-		l.batches--
-		return false, err
+		return false, l.register(ctx, tx, l.batches+1)
 	case err != nil:
 		return false, fmt.Errorf("usage: writing the ledger: %w", err)
 	}
