@@ -1,75 +1,15 @@
 package quotatest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
-	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"weir/quota"
 )
-
-// Explorable is a store to be driven at random.
-type Explorable struct {
-	Store
-	Grain  time.Duration // the clock's; 0: a nanosecond
-	Steady bool          // the clock does not go back
-}
-
-// Explore drives a store and an oracle through the same random reservations,
-// settlements, reloads and clock steps, in 100 times as many runs as rounds.
-// Each run has accounts of its own. It holds of I1, I2, I3, I4, I5, I6, I8, I9,
-// I10, I11 and I13 what a single process can show:
-//
-//   - I1, I2 and I5 in every step, of all intervals until then (pot);
-//   - I3, I4, I10, I11 and I13 in that all levels are the oracle's in every step,
-//     whatever was refused, settled twice or reloaded before;
-//   - I6 in that the clock goes to and fro, I8 in that no slot is taken at the
-//     end, I9 in that waits are obeyed, and not obeyed.
-func Explore(t *testing.T, rounds int, open func(quota.Spent) Explorable) {
-	t.Helper()
-	e := &explorer{before: make(map[string]int64)}
-	e.Explorable = open(e.spent)
-	e.start = e.Now()
-	for range rounds {
-		rapid.Check(t, func(t *rapid.T) {
-			m := e.machine(t)
-			t.Repeat(map[string]func(*rapid.T){
-				"":        m.check,
-				"reserve": m.reserve,
-				"settle":  m.settle,
-				"retry":   m.retry,
-				"advance": m.advance,
-				"reload":  m.reload,
-			})
-			m.drain(t)
-		})
-	}
-}
-
-// explorer is a store over all runs on it.
-type explorer struct {
-	Explorable
-	start time.Time     // what the clock showed first
-	raw   time.Duration // what the clock shows since then
-	now   time.Duration // the latest of it
-	runs  int
-
-	mu     sync.Mutex
-	before map[string]int64 // what each account spent before
-}
-
-// spent is the ledger.
-func (e *explorer) spent(_ context.Context, account string, _ time.Time) (int64, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.before[account], nil
-}
 
 // machine is a store beside what it should be.
 type machine struct {
@@ -137,7 +77,7 @@ func (m *machine) limit(t *rapid.T, i int) {
 	p.requests.limit(m.now, l.RequestsPerMinute, l.BurstRequests)
 	p.tokens.limit(m.now, l.TokensPerMinute, l.BurstTokens)
 	p.purse.limit(l.Budget)
-	if _, err := m.look(i); err != nil {
+	if _, err := m.look(t, i); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -147,9 +87,9 @@ func (m *machine) reload(t *rapid.T) {
 }
 
 // look returns the levels of account i as the store shows them.
-func (m *machine) look(i int) (quota.Snapshot, error) {
+func (m *machine) look(t *rapid.T, i int) (quota.Snapshot, error) {
 	m.pots[i].purse.open(m.time(), m.before[m.accounts[i].ID])
-	lease, err := m.Limiter.Reserve(context.Background(), m.accounts[i:i+1], quota.Cost{})
+	lease, err := m.Limiter.Reserve(t.Context(), m.accounts[i:i+1], quota.Cost{})
 	if err == nil {
 		lease.Settle(quota.Cost{})
 		return lease.Snapshot(), nil
@@ -164,7 +104,7 @@ func (m *machine) look(i int) (quota.Snapshot, error) {
 func (m *machine) check(t *rapid.T) {
 	for i := range m.pots {
 		p := &m.pots[i]
-		got, err := m.look(i)
+		got, err := m.look(t, i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +183,7 @@ func (m *machine) try(t *rapid.T, who []int, cost quota.Cost) *quota.ExceededErr
 		accounts = append(accounts, m.accounts[i])
 	}
 	want := m.judge(who, cost)
-	lease, err := m.Limiter.Reserve(context.Background(), accounts, cost)
+	lease, err := m.Limiter.Reserve(t.Context(), accounts, cost)
 	if err != nil {
 		no, ok := errors.AsType[*quota.ExceededError](err)
 		if !ok || want.admits {
@@ -265,64 +205,6 @@ func (m *machine) try(t *rapid.T, who []int, cost quota.Cost) *quota.ExceededErr
 	}
 	m.leases = append(m.leases, l)
 	return nil
-}
-
-// verdict is what the oracle says. It neither admits nor refuses where
-// rounding decides.
-type verdict struct {
-	admits, refuses, never bool
-	slots                  bool    // a slot is lacking
-	broke                  bool    // money is lacking, and will be in the next window
-	wait, late             float64 // seconds, and what rounding may add or take
-}
-
-func (v verdict) near(got time.Duration) bool {
-	return got.Seconds() >= v.wait-v.late && got.Seconds() <= v.wait+v.late+0.001
-}
-
-func (m *machine) judge(who []int, cost quota.Cost) verdict {
-	v := verdict{admits: true}
-	for _, i := range who {
-		p := &m.pots[i]
-		for _, d := range []struct {
-			pot *pot
-			n   int64
-		}{{&p.requests, cost.Requests}, {&p.tokens, cost.Tokens}} {
-			d.pot.flow(m.now)
-			if !d.pot.on {
-				continue
-			}
-			lack, slack := d.pot.lack(d.n), d.pot.slack()
-			v.never = v.never || float64(d.n) > d.pot.burst
-			v.admits = v.admits && lack < -slack
-			v.refuses = v.refuses || lack > slack
-			v.wait = max(v.wait, lack/d.pot.perSecond)
-			v.late = max(v.late, slack/d.pot.perSecond+1e-9*v.wait)
-		}
-		m.judgeSpend(&v, i, cost.Spend)
-		if p.open >= m.accounts[i].Limits.Concurrency {
-			v.slots = true
-			v.wait = max(v.wait, 1)
-		}
-	}
-	v.refuses = v.refuses || v.never || v.slots
-	v.admits = v.admits && !v.refuses
-	return v
-}
-
-// judgeSpend adds what a budget says to a cost.
-func (m *machine) judgeSpend(v *verdict, i int, spend int64) {
-	p := &m.pots[i].purse
-	before := m.before[m.accounts[i].ID]
-	p.open(m.time(), before)
-	if !p.refuses(spend) {
-		return
-	}
-	v.refuses = true
-	v.never = v.never || spend > p.budget.Amount
-	v.broke = v.broke || spend > p.budget.Amount-before
-	v.wait = max(v.wait, p.until.Sub(m.time()).Seconds())
-	v.late = max(v.late, 1e-9*v.wait)
 }
 
 // retry obeys a refusal's wait, after it was not obeyed.
@@ -384,7 +266,7 @@ func (m *machine) drain(t *rapid.T) {
 	m.check(t)
 	for i := range m.accounts {
 		a := quota.Account{ID: m.accounts[i].ID, Group: m.accounts[i].Group, Limits: quota.Limits{Concurrency: 1}}
-		if _, err := m.Limiter.Reserve(context.Background(), []quota.Account{a}, quota.Cost{}); err != nil {
+		if _, err := m.Limiter.Reserve(t.Context(), []quota.Account{a}, quota.Cost{}); err != nil {
 			t.Fatalf("after all leases are settled: %v", err)
 		}
 	}

@@ -43,17 +43,17 @@ func TestNobodyWaitsForRedis(t *testing.T) {
 			s := start(t)
 			p := s.slowed(t)
 			w := s.load(t, p.url)
-			w.calls(200)
+			w.calls()
 			before := w.limiter.State().Paid
 			tt.away(s, p)
 			s.until(10*time.Second, "Redis is known to be away", func() bool { return w.limiter.State().Away })
-			w.calls(200)
+			w.calls()
 			paid := w.limiter.State().Paid - before
 			tt.back(s, p)
 			healed := time.Now()
 			s.until(20*time.Second, "Redis is known to be back", func() bool { return !w.limiter.State().Away })
 			t.Logf("back after %v", time.Since(healed))
-			w.calls(200)
+			w.calls()
 			w.end(tt.lost)
 			if paid > 40 {
 				t.Errorf("%d reservations waited for Redis in vain, want a handful", paid)
@@ -68,12 +68,12 @@ func TestRedisThatForgetsIsOneBurst(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	w := s.load(t, s.url())
-	w.calls(200)
+	w.calls()
 	s.flush(t)
 	if err := s.client.ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	w.calls(200)
+	w.calls()
 	w.end(1)
 }
 
@@ -141,11 +141,11 @@ func (w *load) call() {
 	w.count.Add(1)
 }
 
-// calls waits for so many more calls.
-func (w *load) calls(n int64) {
+// calls waits for 200 more calls, a second's.
+func (w *load) calls() {
 	w.t.Helper()
-	until := w.count.Load() + n
-	w.s.until(time.Minute, strconv.FormatInt(n, 10)+" calls are done", func() bool { return w.count.Load() >= until })
+	until := w.count.Load() + 200
+	w.s.until(time.Minute, "200 calls are done", func() bool { return w.count.Load() >= until })
 }
 
 // end ends the load and judges it; lost is how often all levels were lost.

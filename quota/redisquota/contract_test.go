@@ -89,14 +89,14 @@ func (c *clock) Advance(d time.Duration) {
 }
 
 // TestScriptsDoAsTheOracle drives the scripts at random on a clock that moves
-// when told to: 1,000 runs, or 10,000 with -rapid.checks=1000.
+// when told to: 400 runs, or 10,000 with -rapid.checks=2500.
 func TestScriptsDoAsTheOracle(t *testing.T) {
 	t.Parallel()
 	s := start(t, "--databases", databases)
 	for i := range 2 {
 		t.Run(fmt.Sprintf("part %d", i), func(t *testing.T) {
 			t.Parallel()
-			quotatest.Explore(t, 5, func(spent quota.Spent) quotatest.Explorable {
+			quotatest.Explore(t, 2, func(spent quota.Spent) quotatest.Explorable {
 				url := s.next()
 				c := newClock(t, url)
 				l := s.open(t, redisquota.Config{URL: url, Spent: spent, TTL: 1 << 60, Slice: redisquota.Slice{Rate: -1}})

@@ -113,6 +113,7 @@ func TestReplicasShareOneLimit(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			const perSecond, burst, lasts = 1000, 1000, 3 * time.Second
 			s := start(t)
 			account := quota.Account{ID: "team:shared", Group: "shared", Limits: quota.Limits{
