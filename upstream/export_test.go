@@ -33,3 +33,15 @@ func (p *Pool) Live() int {
 	defer p.mu.Unlock()
 	return len(p.live)
 }
+
+// Served returns how many models a deployment wakes the waiters of.
+func (p *Pool) Served(id string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range p.known {
+		if h.breaker.name == id {
+			return len(h.demands)
+		}
+	}
+	return 0
+}

@@ -68,11 +68,11 @@ func TestNextKeepsBreakers(t *testing.T) {
 				if got := w.do(w.ask("")); got.Status != 503 || got.Wait != tt.then || got.Trace != "" {
 					t.Errorf("after a bad probe a call comes to %+v, want a wait of %v", got, tt.then)
 				}
-				time.Sleep(tt.then - 1)
+				time.Sleep(tt.then - time.Millisecond)
 				if s := w.state(); s.Breaker != "open" {
 					t.Errorf("before that is over it is %s", s.Breaker)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Millisecond)
 				if got := w.do(w.ask("")); got.Status != 200 || w.state().Breaker != "closed" {
 					t.Errorf("a good probe comes to %+v, and the breaker is %s", got, w.state().Breaker)
 				}
