@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,23 +49,14 @@ func prefix() string { return rand.Text()[:16] + "." }
 // dial returns a client of what a URL names, which connects when it must. It
 // never tries twice: whoever asks has no time for it.
 func dial(from string, timeout time.Duration) (redis.UniversalClient, error) {
-	u, err := url.Parse(from)
+	one, err := parse(from)
 	if err != nil {
-		return nil, errors.New("the URL of Redis cannot be read") // url.Error would show its password
-	}
-	query := u.Query()
-	nodes, master := query["addr"], query.Get("master_name")
-	query.Del("addr")
-	query.Del("master_name")
-	u.RawQuery = query.Encode()
-	one, err := redis.ParseURL(u.String())
-	if err != nil {
-		return nil, fmt.Errorf("the URL of Redis: %w", err)
+		return nil, err
 	}
 	o := &redis.UniversalOptions{
-		Addrs: append([]string{one.Addr}, nodes...), DB: one.DB,
+		Addrs: append([]string{one.Addr}, one.nodes...), DB: one.DB,
 		Username: one.Username, Password: one.Password, TLSConfig: one.TLSConfig,
-		MasterName: master, IsClusterMode: len(nodes) > 0 && master == "",
+		MasterName: one.master, IsClusterMode: one.cluster(),
 
 		ContextTimeoutEnabled: true,
 		MaxRetries:            -1,
@@ -80,7 +72,7 @@ func dial(from string, timeout time.Duration) (redis.UniversalClient, error) {
 			Mode: maintnotifications.ModeDisabled,
 		},
 	}
-	if o.TLSConfig != nil && len(nodes) > 0 {
+	if o.TLSConfig != nil && len(one.nodes) > 0 {
 		// Each node has its own name.
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
@@ -92,6 +84,41 @@ func dial(from string, timeout time.Duration) (redis.UniversalClient, error) {
 		}
 	}
 	return redis.NewUniversalClient(o), nil
+}
+
+// place is what a URL names.
+type place struct {
+	*redis.Options          // of the first node
+	nodes          []string // the others
+	master         string   // as sentinels call it; empty: they are none
+}
+
+// cluster reports whether the nodes are a cluster.
+func (p place) cluster() bool { return len(p.nodes) > 0 && p.master == "" }
+
+// parse reads a URL. What it does not know it refuses.
+func parse(from string) (place, error) {
+	u, err := url.Parse(from)
+	if err != nil {
+		return place{}, errors.New("the URL of Redis cannot be read") // url.Error would show its password
+	}
+	query := u.Query()
+	for name := range query {
+		if !slices.Contains([]string{"addr", "master_name", "db", "pool_size", "min_idle_conns"}, name) {
+			return place{}, fmt.Errorf("the URL of Redis has an option %q, which is not known", name)
+		}
+	}
+	p := place{nodes: query["addr"], master: query.Get("master_name")}
+	query.Del("addr")
+	query.Del("master_name")
+	u.RawQuery = query.Encode()
+	if p.Options, err = redis.ParseURL(u.String()); err != nil {
+		return place{}, fmt.Errorf("the URL of Redis: %w", err)
+	}
+	if p.cluster() && p.DB != 0 {
+		return place{}, errors.New("the URL of Redis names a database, of which a cluster has one")
+	}
+	return p, nil
 }
 
 // run runs a script in one round trip, or two where Redis does not know it yet.

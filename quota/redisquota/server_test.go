@@ -17,7 +17,7 @@ import (
 
 // server is a redis-server of a test's own, on a socket in its directory.
 type server struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	args    []string
 	process *exec.Cmd
@@ -26,7 +26,7 @@ type server struct {
 }
 
 // start starts a server, which ends with the test. It keeps nothing on disk.
-func start(t *testing.T, args ...string) *server {
+func start(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, dir: t.TempDir(), args: args}
 	s.client = redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(), ContextTimeoutEnabled: true, MaxRetries: -1})
@@ -97,7 +97,7 @@ func (s *server) until(most time.Duration, what string, holds func() bool) {
 }
 
 // open returns a limiter on the server.
-func (s *server) open(t *testing.T, cfg redisquota.Config) *redisquota.Limiter {
+func (s *server) open(t testing.TB, cfg redisquota.Config) *redisquota.Limiter {
 	t.Helper()
 	if cfg.URL == "" {
 		cfg.URL = s.url()

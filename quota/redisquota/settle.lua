@@ -54,7 +54,7 @@ local function settle(a, set, v, lease)
     if a.same and (a.e == v[7] or v[7] == '*') then a.u = a.u - spend end
     requests, tokens = math.min(0, requests), math.min(0, tokens)
   elseif redis.call('ZREM', set, id) == 1 then
-    if a.same and a.e == v[6] then
+    if a.same and (how == 'cancel' or a.e == v[6]) then
       a.u = a.u - spend
     elseif a.same and (a.e == v[7] or v[7] == '*') and once(set, id) then
       a.u = a.u + lease[8]

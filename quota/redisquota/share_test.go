@@ -198,21 +198,22 @@ func TestReservationThatComesLateIsDead(t *testing.T) {
 	p := s.slowed(t)
 	l := s.open(t, redisquota.Config{URL: p.url, Timeout: 50 * time.Millisecond})
 	a := tokens("team:a", 1000)
-	a.Limits.Concurrency = 1000
+	a.Limits.Concurrency, a.Limits.Budget.Amount = 1000, 1000
 	reserve(t, l, quota.Cost{Tokens: 1}, a).Settle(quota.Cost{Tokens: 1})
 	p.delay.Store(int64(300 * time.Millisecond))
 	var leases []*quota.Lease
 	s.until(10*time.Second, "Redis is known to be away", func() bool {
-		leases = append(leases, reserve(t, l, quota.Cost{Tokens: 10}, a))
+		leases = append(leases, reserve(t, l, quota.Cost{Tokens: 10, Spend: 10}, a))
 		return l.State().Away
 	})
 	p.delay.Store(0)
 	for _, lease := range leases {
-		lease.Settle(quota.Cost{Tokens: 10})
+		lease.Settle(quota.Cost{Tokens: 10, Spend: 10})
 	}
 	s.until(20*time.Second, "Redis is back and knows all", func() bool { state := l.State(); return !state.Away && state.Waiting == 0 })
 	want := int64(999 - 10*len(leases))
 	s.until(10*time.Second, "each is charged once", func() bool {
-		return look(t, l, a).Tokens.Remaining == want && s.slots(t, "weir:{g}:team%3Aa:leases") == 0
+		got := look(t, l, a)
+		return got.Tokens.Remaining == want && got.Budget.Remaining == want+1 && s.slots(t, "weir:{g}:team%3Aa:leases") == 0
 	})
 }
