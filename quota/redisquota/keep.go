@@ -55,6 +55,7 @@ func (l *Limiter) probe(ctx context.Context) {
 	}
 	away := l.health.back(time.Now())
 	l.log.Info("Redis is back", "after", away.Round(time.Millisecond))
+	l.renew(ctx) // what has expired meanwhile and is still open
 }
 
 // finish settles what can be settled at the end.

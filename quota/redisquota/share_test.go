@@ -217,3 +217,26 @@ func TestReservationThatComesLateIsDead(t *testing.T) {
 		return got.Tokens.Remaining == want && got.Budget.Remaining == want+1 && s.slots(t, "weir:{g}:team%3Aa:leases") == 0
 	})
 }
+
+// TestNewcomerIsCharged starts a process that cannot reach Redis, which others
+// can: what it spends on the word of the ledger counts there later.
+func TestNewcomerIsCharged(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	p := s.slowed(t)
+	p.delay.Store(int64(time.Second))
+	spent := func(context.Context, string, time.Time) (int64, error) { return 100, nil }
+	old := s.open(t, redisquota.Config{Replicas: 2, Spent: spent})
+	a := quota.Account{ID: "money", Group: "g", Limits: quota.Limits{Budget: quota.Budget{Amount: 1000}}}
+	reserve(t, old, quota.Cost{Spend: 100}, a)
+	l := s.open(t, redisquota.Config{URL: p.url, Replicas: 2, Spent: spent, Timeout: 20 * time.Millisecond})
+	leases, _ := admits(t, l, quota.Cost{Spend: 50}, a)
+	if len(leases) != 9 {
+		t.Errorf("%d of 50 admitted, want 9: half of what the ledger leaves of 1000", len(leases))
+	}
+	p.delay.Store(0)
+	s.until(20*time.Second, "Redis is back and knows all", func() bool { state := l.State(); return !state.Away && state.Waiting == 0 })
+	if got := look(t, old, a).Budget.Remaining; got != 350 {
+		t.Errorf("%d are left, want 350", got)
+	}
+}
