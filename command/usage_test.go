@@ -340,6 +340,10 @@ admin: { token: "` + adminToken + `" }
 	if got := weir(t, "", "usage", "--url", p.admin+"/", "-o", "json"); got.code != exitError || !strings.Contains(got.err, "401") || !strings.Contains(got.err, "admin.token") {
 		t.Errorf("without the token: %+v", got)
 	}
+	wrong := write(t, "weir.yaml", strings.Replace(strings.Replace(configuration, "localhost:0", admin, 1), adminToken, strings.ToUpper(adminToken), 1))
+	if got := weir(t, "", "usage", "-c", wrong); got.code != exitError || !strings.Contains(got.err, "401") || got.out != "" || strings.Contains(got.err, "reading the ledger") {
+		t.Errorf("with another token, and a database that could be read: %+v", got)
+	}
 	t.Setenv("WEIR_ADMIN_TOKEN", adminToken)
 	if got := weir(t, "", "usage", "--url", p.admin, "-o", "json"); got.code != exitOK || !strings.Contains(got.out, `"team": "default"`) {
 		t.Errorf("with the token in the environment: %+v", got)
