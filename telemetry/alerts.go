@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -26,6 +27,29 @@ type Budget struct {
 	Spent  usage.USD // and reserved
 	From   time.Time // when its window began
 	At     []float64 // the shares of it that are alerts
+
+	Shadow  bool // it lets pass what it would refuse
+	Refused bool // it has refused a request in its window: it is used up, whatever is left
+}
+
+// mode returns what becomes of requests that the budget refuses, in the
+// configuration's words.
+func (b Budget) mode() string {
+	if b.Shadow {
+		return "shadow"
+	}
+	return "enforce"
+}
+
+// reached reports whether so large a share of the budget is used. The last request
+// seldom fits exactly: a budget that has refused one counts as used up.
+func (b Budget) reached(at float64) bool {
+	return float64(b.Spent) >= at*float64(b.Amount) || b.Refused && at == 1
+}
+
+// labels are what its metrics are told apart by.
+func (b Budget) labels() []attribute.KeyValue {
+	return []attribute.KeyValue{attribute.String("team", b.Team), attribute.String("key", b.Key), attribute.String("mode", b.mode())}
 }
 
 // account returns whose budget it is, in one word.
@@ -40,7 +64,8 @@ func (b Budget) account() string {
 type AlertsConfig struct {
 	Log *slog.Logger
 
-	// Webhook is the URL that alerts are posted to; "" none. Client posts them.
+	// Webhook is the URL that alerts are posted to, until PostTo names another; ""
+	// none. Client posts them.
 	Webhook string
 	Client  *http.Client
 
@@ -59,14 +84,19 @@ type Alerts struct {
 	counter metric.Int64Counter
 	used    metric.Float64Gauge
 
-	mu   sync.Mutex
-	said map[string]bool // in the windows of the budgets that were last checked
-	post sync.WaitGroup
+	quit func() // ends all deliveries
+
+	mu      sync.Mutex
+	webhook string
+	said    map[string]bool // in the windows of the budgets that were last checked
+	post    sync.WaitGroup
+	over    <-chan struct{} // closed by quit
 }
 
 // NewAlerts returns Alerts that count in m.
 func NewAlerts(m *Metrics, cfg AlertsConfig) (*Alerts, error) {
-	a := &Alerts{cfg: cfg, said: map[string]bool{}}
+	over := make(chan struct{})
+	a := &Alerts{cfg: cfg, webhook: cfg.Webhook, said: map[string]bool{}, over: over, quit: sync.OnceFunc(func() { close(over) })}
 	var err error
 	a.counter, err = m.meter.Int64Counter("weir.budget.alerts",
 		metric.WithDescription("Alerts that a budget has reached a share of itself."))
@@ -87,11 +117,13 @@ func (a *Alerts) Check(ctx context.Context, budgets []Budget) {
 	defer a.mu.Unlock()
 	said := map[string]bool{}
 	for _, b := range budgets {
-		share := float64(b.Spent) / float64(b.Amount)
-		a.used.Record(ctx, share, metric.WithAttributes(attribute.String("team", b.Team), attribute.String("key", b.Key)))
+		a.used.Record(ctx, float64(b.Spent)/float64(b.Amount), metric.WithAttributes(b.labels()...))
 		for _, at := range b.At {
 			name := fmt.Sprintf("budget alert %s %s %s %g", b.account(), b.From.UTC().Format(time.RFC3339), b.Amount, at)
-			said[name] = a.said[name] || share >= at
+			if b.Shadow {
+				name = "shadow " + name
+			}
+			said[name] = a.said[name] || b.reached(at)
 			if said[name] && !a.said[name] && a.first(ctx, name) {
 				a.say(ctx, b, at)
 			}
@@ -110,25 +142,44 @@ func (a *Alerts) first(ctx context.Context, name string) bool {
 	return first || err != nil
 }
 
-// say tells of a budget that has reached a share.
+// say tells of a budget that has reached a share. The caller holds mu.
 func (a *Alerts) say(ctx context.Context, b Budget, at float64) {
-	percent := strconv.FormatFloat(at*100, 'f', -1, 64) + "%"
-	a.counter.Add(ctx, 1, metric.WithAttributes(
-		attribute.String("team", b.Team), attribute.String("key", b.Key), attribute.String("share", percent)))
-	a.cfg.Log.Warn("budget alert", "team", b.Team, "key", b.Key, "share", percent,
+	percent := strconv.FormatFloat(math.Round(at*1e7)/1e5, 'f', -1, 64) + "%"
+	a.counter.Add(ctx, 1, metric.WithAttributes(append(b.labels(), attribute.String("share", percent))...))
+	a.cfg.Log.Warn("budget alert", "team", b.Team, "key", b.Key, "share", percent, "mode", b.mode(), "refused", b.Refused,
 		"spent_usd", b.Spent.Dollars(), "budget_usd", b.Amount.Dollars(), "window", b.From.Format(time.RFC3339))
-	if a.cfg.Webhook == "" {
+	if a.webhook == "" {
 		return
 	}
 	body, err := json.Marshal(map[string]any{
-		"event": "budget_alert", "team": b.Team, "key": b.Key, "share": at,
+		"event": "budget_alert", "team": b.Team, "key": b.Key, "share": at, "mode": b.mode(), "refused": b.Refused,
 		"spent_usd": b.Spent.Dollars(), "budget_usd": b.Amount.Dollars(), "window_start": b.From.Format(time.RFC3339),
-		"text": fmt.Sprintf("Weir: %s has used %s of its budget of %s: %s.", b.account(), percent, b.Amount, b.Spent),
+		"text": b.text(percent, at),
 	})
 	if err != nil {
 		return // it is made of strings and numbers
 	}
-	a.post.Go(func() { a.deliver(context.WithoutCancel(ctx), body) })
+	url := a.webhook
+	a.post.Go(func() { a.deliver(context.WithoutCancel(ctx), url, body) })
+}
+
+// text returns an alert as people read it.
+func (b Budget) text(percent string, at float64) string {
+	text := fmt.Sprintf("Weir: %s has used %s of its budget of %s: %s.", b.account(), percent, b.Amount, b.Spent)
+	if float64(b.Spent) < at*float64(b.Amount) {
+		text = fmt.Sprintf("Weir: %s has used up its budget of %s: %s are spent or reserved, and a request needed more than is left.", b.account(), b.Amount, b.Spent)
+	}
+	if b.Shadow {
+		text += " The budget is in shadow mode: nothing is refused."
+	}
+	return text
+}
+
+// PostTo makes url where alerts are posted to from now on; "" nowhere.
+func (a *Alerts) PostTo(url string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.webhook = url
 }
 
 // The bounds of delivering an alert.
@@ -139,27 +190,47 @@ const (
 
 // deliver posts an alert, more than once where that fails. The URL may hold a
 // secret, so that it is not logged.
-func (a *Alerts) deliver(ctx context.Context, body []byte) {
+func (a *Alerts) deliver(ctx context.Context, url string, body []byte) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-a.over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	var err error
 	wait := a.cfg.Backoff
-	for try := 1; ; try++ {
-		err := a.send(ctx, body)
-		if err == nil {
+	tries := 1
+	for ; ; tries++ {
+		if err = a.send(ctx, url, body); err == nil {
 			return
 		}
-		if try == deliveries {
-			a.cfg.Log.Error("a budget alert could not be delivered", "tries", try, "reason", err.Error())
-			return
+		if tries == deliveries || !pause(ctx, wait) {
+			break
 		}
-		timer := time.NewTimer(wait)
-		<-timer.C
 		wait *= 2
+	}
+	a.cfg.Log.Error("a budget alert could not be delivered", "tries", tries, "reason", err.Error())
+}
+
+// pause waits, and reports whether it was let wait to the end.
+func pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
-func (a *Alerts) send(ctx context.Context, body []byte) error {
+func (a *Alerts) send(ctx context.Context, url string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, delivery)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.cfg.Webhook, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return errWebhook
 	}
@@ -180,3 +251,16 @@ var errWebhook = errors.New("telemetry: the webhook cannot be reached")
 
 // Wait returns once no alert is being delivered.
 func (a *Alerts) Wait() { a.post.Wait() }
+
+// Close waits until alerts are delivered, or ctx is done, and gives up those that
+// are not.
+func (a *Alerts) Close(ctx context.Context) {
+	idle := make(chan struct{})
+	go func() { defer close(idle); a.post.Wait() }()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+	a.quit()
+	<-idle
+}

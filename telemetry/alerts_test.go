@@ -100,8 +100,8 @@ func TestAlerts(t *testing.T) {
 		}
 		text := exposed(t, m)
 		for _, want := range []string{
-			`weir_budget_alerts_total{key="",share="50%",team="search"} 2`,
-			`weir_budget_used_ratio{key="",team="search"} 0.9`,
+			`weir_budget_alerts_total{key="",mode="enforce",share="50%",team="search"} 2`,
+			`weir_budget_used_ratio{key="",mode="enforce",team="search"} 0.9`,
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("there is no %q in:\n%s", want, text)
@@ -175,4 +175,63 @@ func TestAlertsAreDelivered(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAlertOfARefusal holds that a budget which has refused a request counts as
+// used up, for the last request seldom fits exactly, and that one which only
+// rehearses is told apart from one that holds.
+func TestAlertOfARefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &hook{}
+		a, m, _ := alerts(t, h, nil)
+		b := budget(4, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
+		b.Refused = true
+		rehearsed := b
+		rehearsed.Shadow, rehearsed.Spent = true, 10*usage.Dollar
+		a.Check(t.Context(), []telemetry.Budget{b, rehearsed})
+		a.Check(t.Context(), []telemetry.Budget{b, rehearsed})
+		a.Wait()
+		said := map[any]bool{}
+		for _, p := range h.posts {
+			said[p["text"]] = true
+		}
+		want := map[any]bool{
+			"Weir: search has used up its budget of $10.00: $4.00 are spent or reserved, and a request needed more than is left.": true,
+			"Weir: search has used 50% of its budget of $10.00: $10.00. The budget is in shadow mode: nothing is refused.":        true,
+			"Weir: search has used 100% of its budget of $10.00: $10.00. The budget is in shadow mode: nothing is refused.":       true,
+		}
+		if diff := cmp.Diff(want, said); diff != "" || len(h.posts) != 3 {
+			t.Errorf("%d posts (-want +got):\n%s", len(h.posts), diff)
+		}
+		if text := exposed(t, m); !strings.Contains(text, `weir_budget_used_ratio{key="",mode="shadow",team="search"} 1`) {
+			t.Errorf("the metrics:\n%s", text)
+		}
+	})
+}
+
+// TestAlertsAreGivenUp holds that a webhook which does not answer keeps nothing
+// from ending, and that alerts go where they are posted to now.
+func TestAlertsAreGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &hook{statuses: []int{500, 500, 500, 500}}
+		a, _, out := alerts(t, h, nil)
+		begin := time.Now()
+		b := budget(5, begin)
+		a.Check(t.Context(), []telemetry.Budget{b})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		a.Close(ctx)
+		if took := time.Since(begin); took != 2*time.Second || len(h.posts) != 2 || !strings.Contains(out.String(), "could not be delivered") {
+			t.Errorf("it took %v and %d posts:\n%s", took, len(h.posts), out)
+		}
+		a.PostTo("")
+		b.Spent = b.Amount
+		a.Check(t.Context(), []telemetry.Budget{b})
+		a.Wait()
+		if len(h.posts) != 2 {
+			t.Errorf("%d posts, though alerts are posted nowhere", len(h.posts))
+		}
+	})
 }
