@@ -129,7 +129,7 @@ func presents(r *http.Request, token string) bool {
 // local reports whether the address of a peer is a loopback one.
 func local(peer string) bool {
 	a, err := netip.ParseAddrPort(peer)
-	return err == nil && a.Addr().Unmap().IsLoopback()
+	return err == nil && a.Addr().IsLoopback()
 }
 
 // named reports whether no name that others may point anywhere is in a Host header:
