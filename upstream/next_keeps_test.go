@@ -104,16 +104,21 @@ func TestNextIsForWhatBeginsAfterIt(t *testing.T) {
 			synctest.Wait()
 		}
 		w.reload(func(cfg *upstream.Config) {
-			cfg.Retry.Attempts = 1
+			cfg.Retry.Attempts, cfg.Timeouts.Total = 1, 10*time.Second
 			serving(deployment("west"))(cfg)
 		})
-		w.west.Script(fault("server-error", 2)...)
-		for _, p := range []*upstream.Pool{old, w.pool} {
+		w.west.Script(append(fault("server-error", 2), azuresim.Step{Hang: true})...)
+		newest := w.pool
+		for _, p := range []*upstream.Pool{newest, old} {
 			w.pool = p
 			if got := w.do(w.ask("")); got.Status != 500 || got.Trace != "west 1" && got.Trace != "west" {
 				t.Errorf("a new call comes to %+v, want one attempt at west", got)
 			}
 		}
+		if got := w.do(w.ask("")); got.Status != 504 || got.Took != 10*time.Second {
+			t.Errorf("one that hangs comes to %+v, want it ended as is configured now", got)
+		}
+		w.pool = newest
 		if got := <-results; got.Status != 200 || got.Trace != "east, east" {
 			t.Errorf("the old call comes to %+v, want a second attempt at east", got)
 		}
