@@ -36,7 +36,8 @@ const (
 	heartbeat  = 10 * time.Second      // between signs of life, and between the removals of what is old
 	sumsKept   = 400 * 24 * time.Hour  // at least
 
-	gathered = 256 // rows that wait for no others
+	gathered = 256  // rows that wait for no others
+	together = 1000 // rows in one transaction, at most: what many take must never be too long for all
 )
 
 // Ledger is the durable account of all requests: a row each, with facts and no

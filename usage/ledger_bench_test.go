@@ -61,3 +61,22 @@ func BenchmarkTake(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkStrict measures how long an answer waits for its row to be on disk, 64
+// answers at a time.
+func BenchmarkStrict(b *testing.B) {
+	for _, kind := range []string{"disk", "postgres"} {
+		b.Run(kind, func(b *testing.B) {
+			l := stores()[kind](b).ledger(b, usage.LedgerConfig{Strict: true})
+			before := cpu(b)
+			b.SetParallelism(32)
+			b.RunParallel(func(pb *testing.PB) {
+				for r := record(); pb.Next(); {
+					l.Take(b.Context(), r)
+				}
+			})
+			closeLedger(b, l)
+			b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -32,7 +33,7 @@ func (b *batch) overflow(r *Row) {
 
 func (b *batch) empty() bool { return len(b.entries) == 0 && len(b.over) == 0 }
 
-// piece is what one transaction writes.
+// piece is what one transaction writes: rows, or sums of rows that found no room.
 type piece struct {
 	entries []entry
 	over    sums
@@ -127,7 +128,12 @@ func (l *Ledger) swap() *batch {
 	}
 	l.pending = &batch{entries: make([]entry, 0, min(len(b.entries), 1024))}
 	l.number++
-	l.writing = []piece{{b.entries, b.over}}
+	for part := range slices.Chunk(b.entries, together) {
+		l.writing = append(l.writing, piece{entries: part})
+	}
+	if len(b.over) > 0 {
+		l.writing = append(l.writing, piece{over: b.over})
+	}
 	return b
 }
 
@@ -169,8 +175,8 @@ func (l *Ledger) step(ctx context.Context) error {
 	switch {
 	case err == nil:
 		l.batches++
-	case n > 1 || n == 1 && len(p.over) > 0:
-		l.writing = append([]piece{{entries: p.entries[:n/2]}, {entries: p.entries[n/2:]}, {over: p.over}}, rest...)
+	case n > 1:
+		l.writing = append([]piece{{entries: p.entries[:n/2]}, {entries: p.entries[n/2:]}}, rest...)
 		return nil
 	default:
 		l.drop(ctx, &p, err)
