@@ -13,10 +13,17 @@ func readUsage(v Value) (u Usage, ok bool) {
 	if v.Kind() != Object {
 		return Usage{}, false
 	}
-	u.Prompt, ok = v.Get("prompt_tokens").Int()
-	u.Completion, _ = v.Get("completion_tokens").Int()
-	u.Cached, _ = v.Get("prompt_tokens_details").Get("cached_tokens").Int()
-	u.Reasoning, _ = v.Get("completion_tokens_details").Get("reasoning_tokens").Int()
+	if u.Prompt, ok = v.Get("prompt_tokens").Int(); ok {
+		u.Completion, _ = v.Get("completion_tokens").Int()
+		u.Cached, _ = v.Get("prompt_tokens_details").Get("cached_tokens").Int()
+		u.Reasoning, _ = v.Get("completion_tokens_details").Get("reasoning_tokens").Int()
+		return u, true
+	}
+	// The Responses API, images and audio have names of their own.
+	u.Prompt, ok = v.Get("input_tokens").Int()
+	u.Completion, _ = v.Get("output_tokens").Int()
+	u.Cached, _ = v.Get("input_tokens_details").Get("cached_tokens").Int()
+	u.Reasoning, _ = v.Get("output_tokens_details").Get("reasoning_tokens").Int()
 	return u, ok
 }
 
@@ -45,8 +52,11 @@ func ReadAnswer(body []byte) (Facts, error) {
 	return f, nil
 }
 
-// note takes note of one chunk, or of a whole answer.
+// note takes note of one chunk, of one typed event, or of a whole answer.
 func (f *Facts) note(root Value) {
+	if response := root.Get("response"); response.Kind() == Object {
+		root = response
+	}
 	if f.ID == "" {
 		f.ID = root.Get("id").Text()
 	}
@@ -59,6 +69,13 @@ func (f *Facts) note(root Value) {
 			f.Filtered = f.Filtered || f.FinishReason == "content_filter"
 		}
 	}
+	if status := root.Get("status"); status.Kind() == String && root.Get("object").Is("response") {
+		f.FinishReason = status.Text()
+		if reason := root.Get("incomplete_details").Get("reason"); reason.Kind() == String {
+			f.FinishReason = reason.Text()
+		}
+		f.Filtered = f.Filtered || f.FinishReason == "content_filter"
+	}
 	if u, ok := readUsage(root.Get("usage")); ok {
 		f.Usage, f.HasUsage = u, true
 	}
@@ -70,14 +87,14 @@ type Event struct {
 	Data    []byte // what stood behind data:
 	Root    Value  // Data's object; the zero Value for [DONE] and comments
 	Comment bool   // a comment alone: a sign of life
-	Done    bool   // [DONE]
+	Done    bool   // [DONE], or the typed event that ends a stream
 	Content bool   // it bears output that a client would show or act on
 	Finish  bool   // a choice has ended
 	Err     Value  // what an error event says, an object as a rule; else the zero Value
 }
 
-// read fills in what the event means.
-func (e *Event) read() error {
+// read fills in what the event means, in a stream of typed events or of chunks.
+func (e *Event) read(typed bool) error {
 	if bytes.Equal(bytes.TrimSpace(e.Data), []byte("[DONE]")) {
 		e.Done = true
 		return nil
@@ -90,9 +107,13 @@ func (e *Event) read() error {
 	if e.Err = failure(e.Name, root); e.Err.Kind() != Missing {
 		return nil
 	}
+	if typed {
+		e.readTyped()
+		return nil
+	}
 	for _, c := range root.Get("choices").Elements() {
 		e.Finish = e.Finish || ends(c)
-		e.Content = e.Content || bears(c.Get("delta"))
+		e.Content = e.Content || bears(c.Get("delta")) || len(c.Get("text").inner()) > 0
 	}
 	e.Content = e.Content || e.Finish
 	return nil
@@ -103,13 +124,14 @@ func (e *Event) tokens() int64 {
 	if !e.Content {
 		return 0
 	}
-	size := 0
+	size := len(e.Root.Get("delta").Raw())
 	for _, c := range e.Root.Get("choices").Elements() {
 		for name, v := range c.Get("delta").pairs() {
 			if !name.Is("role") {
 				size += len(v.Raw())
 			}
 		}
+		size += len(c.Get("text").Raw())
 	}
 	const each = 4 // bytes
 	return max(1, int64(size/each))
@@ -121,7 +143,13 @@ func failure(name string, root Value) Value {
 	if e := root.Get("error"); e.Kind() == Object || e.Kind() == String {
 		return e
 	}
-	if name == "error" {
+	if name == "error" || root.Get("type").Is("error") {
+		return root
+	}
+	if root.Get("type").Is("response.failed") {
+		if e := root.Get("response").Get("error"); e.Kind() == Object {
+			return e
+		}
 		return root
 	}
 	return Value{}
@@ -155,9 +183,10 @@ func bears(delta Value) bool {
 // Generated calls visit with every piece of text that the model generated in a
 // chunk or in a whole answer, and the index of the choice it belongs to.
 func Generated(root Value, visit func(choice int64, text Value)) {
+	generatedTyped(root, func(v Value) { visit(0, v) })
 	for _, c := range root.Get("choices").Elements() {
 		index, _ := c.Get("index").Int()
-		for _, name := range [...]string{"delta", "message"} {
+		for _, name := range [...]string{"delta", "message", "text"} {
 			deltas(c.Get(name), func(v Value) { visit(index, v) })
 		}
 	}
@@ -165,6 +194,9 @@ func Generated(root Value, visit func(choice int64, text Value)) {
 
 // deltas visits the strings of a delta that were generated, token by token.
 func deltas(v Value, visit func(Value)) {
+	if v.Kind() == String { // a completion's own
+		visit(v)
+	}
 	for name, e := range v.pairs() {
 		switch {
 		case name.Is("role"), name.Is("id"), name.Is("type"):

@@ -115,6 +115,9 @@ func (w *Rewriter) plain(root Value) (edits []Edit, keep bool) {
 	empty := choices.Len() > 0
 	for _, c := range choices.Elements() {
 		k := c.Get("delta").Kind()
+		if c.Get("text").Kind() == String {
+			k = Object // it is a completion's, which has no delta
+		}
 		if k == Object || ends(c) {
 			empty = false
 		}
@@ -138,7 +141,7 @@ func (w *Rewriter) fill(root Value, edits []Edit) []Edit {
 		w.id = string(id.Raw())
 		w.created, w.model = string(root.Get("created").Raw()), string(root.Get("model").Raw())
 	}
-	if root.Get("object").Is("") {
+	if root.Get("object").Is("") && root.Get("choices").At(0).Get("text").Kind() != String {
 		edits = append(edits, root.Set("object", `"chat.completion.chunk"`))
 	}
 	if !root.Get("id").Is("") || w.id == "" {

@@ -12,10 +12,12 @@ const maxMessages = 2048
 // maxChoices is the largest n that the API takes.
 const maxChoices = 128
 
-// Request is a chat request as its sender wrote it: the few fields that decide
+// Request is a request as its sender wrote it: the few fields that decide
 // something, and the text itself, in which every other field stays as it is. It
 // is not changed once made, so that any number of goroutines may read it.
 type Request struct {
+	Operation Operation
+
 	Model        string // "" where the body names none
 	Stream       bool
 	IncludeUsage bool  // the client asked for a usage chunk
@@ -25,6 +27,14 @@ type Request struct {
 	// MaxTokensField; 0 and "" where it named none.
 	MaxTokens      int64
 	MaxTokensField string
+
+	// Implied is the bound that holds upstream where the client named none; 0
+	// none does.
+	Implied int64
+
+	// Stored is set for a response that upstream keeps, so that the same request
+	// sent once more is another response.
+	Stored bool
 
 	// Temperature is the client's; nil where it named none.
 	Temperature *float64
@@ -39,25 +49,8 @@ type Message struct {
 	Role string
 }
 
-// Parse returns the view of a chat request. The error is an *Error that names
-// the field at fault; what does not decide anything here is left for upstream to
-// judge. The body must not change while the request is used.
-func Parse(body []byte) (*Request, error) {
-	root, err := ParseValue(body)
-	if err != nil {
-		return nil, invalidJSON(err)
-	}
-	if root.Kind() != Object {
-		return nil, BadRequest(CodeInvalidJSON, "", "The body must be a JSON object.")
-	}
-	r := &Request{Root: root, Choices: 1}
-	for _, read := range []func() error{r.names, r.scalars, r.bounds, r.messages} {
-		if err := read(); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
-}
+// Parse returns the view of a chat request, as ParseAs does.
+func Parse(body []byte) (*Request, error) { return ParseAs(Chat, body) }
 
 func invalidJSON(err error) error {
 	return BadRequest(CodeInvalidJSON, "", fmt.Sprintf("The body is not valid JSON: %v. Send one UTF-8 JSON object without duplicate names.", err))
@@ -71,7 +64,7 @@ func (r *Request) With(edits ...Edit) (*Request, error) {
 	if len(edits) == 0 {
 		return r, nil
 	}
-	return Parse(r.Body(edits...))
+	return ParseAs(r.Operation, r.Body(edits...))
 }
 
 // Messages iterates over the conversation.
@@ -210,17 +203,7 @@ func (r *Request) bounds() error {
 			r.MaxTokens, r.MaxTokensField = n, name
 		}
 	}
-	n, given, err := r.positive("n")
-	if err != nil {
-		return err
-	}
-	if n > maxChoices {
-		return BadRequest(CodeInvalidValue, "n", fmt.Sprintf("n must be at most %d.", maxChoices))
-	}
-	if given {
-		r.Choices = n
-	}
-	return nil
+	return r.choices()
 }
 
 // positive returns a top-level field that must be an integer from 1 on.

@@ -3,29 +3,73 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 )
 
-// ParseResponses returns the view of a Responses request as the chat request
-// with the same prompt: instructions become a developer message, items become
-// messages, and tools are written as chat writes them. The view is for counting
-// and screening; its body is not what goes upstream.
-func ParseResponses(body []byte) (*Request, error) {
-	root, err := ParseValue(body)
+// responsesNames refuses the names of a Responses request in another case.
+func (r *Request) responsesNames() error {
+	err := exactNames(r.Root, "model input instructions prompt tools tool_choice text stream max_output_tokens temperature store previous_response_id conversation background")
 	if err != nil {
-		return nil, invalidJSON(err)
+		return err
 	}
-	if root.Kind() != Object {
-		return nil, BadRequest(CodeInvalidJSON, "", "The body must be a JSON object.")
+	for _, item := range r.Root.Get("input").Elements() {
+		if err := exactNames(item, "type role content name arguments output id encrypted_content"); err != nil {
+			return err
+		}
+		for _, part := range item.Get("content").Elements() {
+			if err := exactNames(part, "type text refusal image_url file_data file_url file_id"); err != nil {
+				return err
+			}
+		}
 	}
-	if err := exactNames(root, "model input instructions prompt tools text stream max_output_tokens temperature"); err != nil {
-		return nil, err
-	}
-	model, err := kind(root, "model", String, "a string")
+	return nil
+}
+
+// responsesFields reads the fields of a Responses request that decide something.
+func (r *Request) responsesFields() error {
+	n, given, err := r.positive("max_output_tokens")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	chat := chatBody{Model: model.Text(), Tools: []any{}}
-	if err := chat.read(root); err != nil {
+	if given {
+		r.MaxTokens, r.MaxTokensField = n, "max_output_tokens"
+	}
+	store, err := kind(r.Root, "store", Bool, "true or false")
+	if err != nil {
+		return err
+	}
+	r.Stored = r.Operation == Responses && (store.Kind() != Bool || store.IsTrue())
+	for _, field := range []struct {
+		name string
+		kind Kind
+		noun string
+	}{{"instructions", String, "a string"}, {"previous_response_id", String, "a string"}, {"background", Bool, "true or false"}, {"tools", Array, "an array"}} {
+		if _, err := kind(r.Root, field.name, field.kind, field.noun); err != nil {
+			return err
+		}
+	}
+	switch input := r.Root.Get("input"); input.Kind() {
+	case String, Missing, Null:
+	case Array:
+		if n := input.Len(); n > maxMessages {
+			return BadRequest(CodeInvalidValue, "input", fmt.Sprintf("There are %d input items, and at most %d may be sent.", n, maxMessages))
+		}
+	default:
+		return BadRequest(CodeInvalidType, "input", "input must be a string or an array of items.")
+	}
+	return nil
+}
+
+// Conversation returns the request as the chat request with the same prompt, for
+// counting: instructions become a developer message, items become messages, and
+// tools are written as chat writes them. A chat request is its own. It is an error
+// where there is nothing to read.
+func (r *Request) Conversation() (*Request, error) {
+	if r.Operation == Chat {
+		return r, nil
+	}
+	chat := chatBody{Model: r.Model, Tools: []any{}}
+	if err := chat.read(r.Root); err != nil {
 		return nil, err
 	}
 	b, err := json.Marshal(chat)
@@ -33,6 +77,16 @@ func ParseResponses(body []byte) (*Request, error) {
 		return nil, invalidJSON(err)
 	}
 	return Parse(b)
+}
+
+// ParseResponses returns the view of a Responses request as the chat request
+// with the same prompt.
+func ParseResponses(body []byte) (*Request, error) {
+	r, err := ParseAs(Responses, body)
+	if err != nil {
+		return nil, err
+	}
+	return r.Conversation()
 }
 
 // chatBody is a chat request that is made of a Responses request.

@@ -32,6 +32,7 @@ type Stream struct {
 	Facts // of all events read so far
 
 	src      io.Reader
+	typed    bool // its events say their type
 	buf      []byte
 	from     int   // the first byte that no event has taken
 	seen     int   // bytes behind from that hold no event's end
@@ -48,10 +49,11 @@ type Stream struct {
 	heldErr error           // what it ended with
 }
 
-// NewStream returns a reader of the stream that src carries.
-func NewStream(src io.Reader) *Stream {
-	return &Stream{src: src}
-}
+// NewStream returns a reader of the stream of chunks that src carries.
+func NewStream(src io.Reader) *Stream { return &Stream{src: src} }
+
+// NewStreamOf returns a reader of the stream that answers an operation.
+func NewStreamOf(op Operation, src io.Reader) *Stream { return &Stream{src: src, typed: op.Typed()} }
 
 // read returns the next event from the bytes.
 func (s *Stream) read() (Event, error) {
@@ -67,7 +69,7 @@ func (s *Stream) read() (Event, error) {
 		if e.Comment {
 			return e, nil
 		}
-		if err := e.read(); err != nil {
+		if err := e.read(s.typed); err != nil {
 			s.err = fmt.Errorf("an event is not JSON: %w", err)
 			s.from, s.seen = len(s.buf), 0
 			return Event{}, s.end()
