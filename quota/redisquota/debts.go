@@ -2,6 +2,7 @@ package redisquota
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -11,6 +12,9 @@ import (
 // mostKept is how many settlements are kept for Redis. What is more stays at
 // its estimate.
 const mostKept = 1 << 16
+
+// batch is how many settlements go in a trip: they hold up all others.
+const batch = 250
 
 // debts is what Redis does not know yet.
 type debts struct {
@@ -64,31 +68,24 @@ func (l *Limiter) pay(ctx context.Context) {
 	if !l.payOwed(ctx) {
 		return
 	}
-	for ctx.Err() == nil && !l.health.away() {
-		s, ok := l.debts.first()
-		if !ok || l.send(ctx, []settlement{s}) != nil {
+	for !l.health.away() {
+		some := l.debts.take(l)
+		if len(some) == 0 || !l.sendAll(ctx, some) {
 			return
 		}
-		l.debts.paid()
 	}
 }
 
-// first returns the settlement that has waited longest.
-func (d *debts) first() (settlement, bool) {
+// take returns the settlements that have waited longest, which are on their way
+// from now on.
+func (d *debts) take(l *Limiter) []settlement {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.kept) == 0 {
-		return settlement{}, false
-	}
-	return d.kept[0], true
-}
-
-// paid drops what first returned.
-func (d *debts) paid() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.kept[0] = settlement{}
-	d.kept = d.kept[1:]
+	n := min(len(d.kept), batch)
+	some := slices.Clone(d.kept[:n])
+	d.kept = slices.Delete(d.kept, 0, n)
+	l.flying.Add(int64(n))
+	return some
 }
 
 // payOwed tells Redis what was used without it, and reports whether it knows

@@ -18,26 +18,27 @@ func (l *Limiter) keep(ctx context.Context) {
 	defer tick.Stop()
 	renewed := time.Now()
 	var probed time.Time
+	work := context.WithoutCancel(ctx) // no trip is long, and none should be cut
 	for {
 		var now time.Time
 		select {
 		case <-ctx.Done():
-			l.finish(context.WithoutCancel(ctx))
+			l.finish(work)
 			return
 		case now = <-tick.C:
 		}
 		if l.health.away() {
 			if now.Sub(probed) >= probe {
 				probed = now
-				l.probe(ctx)
+				l.probe(work)
 			}
 			continue
 		}
-		l.slicer.sweep(ctx, l, now)
-		l.pay(ctx)
+		l.slicer.sweep(work, l, now)
+		l.pay(work)
 		if now.Sub(renewed) >= l.cfg.TTL/3 {
 			renewed = now
-			l.renew(ctx)
+			l.renew(work)
 			l.ledger.forget(l.now())
 		}
 	}
@@ -60,8 +61,6 @@ func (l *Limiter) probe(ctx context.Context) {
 
 // finish settles what can be settled at the end.
 func (l *Limiter) finish(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	if l.health.away() {
 		l.probe(ctx)
 	}

@@ -55,6 +55,7 @@ type Limiter struct {
 	local  local
 	debts  debts
 	slicer slicer
+	flying atomic.Int64 // settlements on their way behind answers
 
 	mu   sync.Mutex
 	open map[string]*lease // in Redis, to be renewed

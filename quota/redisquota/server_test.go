@@ -96,13 +96,15 @@ func (s *server) until(most time.Duration, what string, holds func() bool) {
 	}
 }
 
-// open returns a limiter on the server.
+// open returns a limiter on the server. Where the test says nothing of how long a
+// trip may take, all must succeed: a limiter whose scripts fail admits, too.
 func (s *server) open(t testing.TB, cfg redisquota.Config) *redisquota.Limiter {
 	t.Helper()
 	if cfg.URL == "" {
 		cfg.URL = s.url()
 	}
-	if cfg.Timeout == 0 {
+	steady := cfg.Timeout == 0
+	if steady {
 		cfg.Timeout = 10 * time.Second // a busy machine is not a dead Redis
 	}
 	l, err := redisquota.New(t.Context(), cfg)
@@ -112,6 +114,9 @@ func (s *server) open(t testing.TB, cfg redisquota.Config) *redisquota.Limiter {
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Error(err)
+		}
+		if n := l.State().Errors; steady && n > 0 {
+			t.Errorf("%d trips to Redis failed", n)
 		}
 	})
 	return l

@@ -74,25 +74,29 @@ func (l *Limiter) send(ctx context.Context, all []settlement) error {
 	return err
 }
 
-// sendAll sends settlements, as many of the same terms in a trip as are due.
-// Those that Redis does not hear are kept.
-func (l *Limiter) sendAll(ctx context.Context, all []settlement) {
-	const batch = 250
+// sendAll sends settlements that are on their way, as many of the same terms in
+// a trip as are due, and reports whether Redis has heard them. Those that it has
+// not are kept.
+func (l *Limiter) sendAll(ctx context.Context, all []settlement) bool {
+	defer l.flying.Add(-int64(len(all)))
 	terms := make(map[string][]settlement)
 	for _, s := range all {
 		key := s.terms()
 		terms[key] = append(terms[key], s)
 	}
+	heard := true
 	for _, same := range terms {
 		for some := range slices.Chunk(same, batch) {
 			if !l.health.away() && l.send(ctx, some) == nil {
 				continue
 			}
+			heard = false
 			for _, s := range some {
 				l.debts.keep(s)
 			}
 		}
 	}
+	return heard
 }
 
 // terms is what settlements that go together have in common.
@@ -120,7 +124,6 @@ func (l *Limiter) release(t *lease) {
 
 // renew lets all open leases last on.
 func (l *Limiter) renew(ctx context.Context) {
-	const batch = 500 // leases a trip: what is on the way holds up others
 	groups := make(map[string][]*lease)
 	l.mu.Lock()
 	for _, t := range l.open {

@@ -49,6 +49,14 @@ func TestAwayMeansWhatTheAccountSays(t *testing.T) {
 	money := quota.Account{ID: "money", Group: "g", Limits: quota.Limits{Budget: quota.Budget{Amount: 1000}}}
 	reserve(t, l, quota.Cost{Spend: 200}, money).Settle(quota.Cost{Spend: 200})
 	s.away(t, l)
+	both := tokens("both", 40)
+	both.Limits.Budget.Amount = 400
+	if _, err := l.Reserve(t.Context(), []quota.Account{both}, quota.Cost{Tokens: 11, Spend: 100}); err == nil {
+		t.Error("11 tokens of a share of 10 are admitted")
+	}
+	if lease := reserve(t, l, quota.Cost{Tokens: 10, Spend: 100}, both); lease.Snapshot().Budget.Remaining != 0 || lease.Snapshot().Tokens.Remaining != 0 {
+		t.Errorf("%+v is left of the share, want nothing", lease.Snapshot())
+	}
 	open, closed, one := tokens("open", 100), tokens("closed", 100), tokens("one", 3)
 	open.Away, closed.Away = quota.AwayOpen, quota.AwayClosed
 	open.Limits.Budget.Amount, money.Away = 40_000, quota.AwayOpen

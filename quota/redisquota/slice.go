@@ -257,6 +257,7 @@ func (s *slicer) sweep(ctx context.Context, l *Limiter, now time.Time) {
 	}
 	settled := s.settled
 	s.settled = nil
+	l.flying.Add(int64(len(settled)))
 	s.mu.Unlock()
 	l.sendAll(ctx, settled)
 }

@@ -32,6 +32,10 @@ func (l *Limiter) State() State {
 		l.health.mu.Unlock()
 	}
 	s.Waiting, s.Dropped = l.debts.pending()
+	l.slicer.mu.Lock()
+	s.Waiting += len(l.slicer.settled)
+	l.slicer.mu.Unlock()
+	s.Waiting += int(l.flying.Load())
 	l.mu.Lock()
 	s.Leases = len(l.open)
 	l.mu.Unlock()
