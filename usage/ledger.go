@@ -162,7 +162,7 @@ func (l *Ledger) Begin(ctx context.Context, r *Record) error {
 	if r.Team == "" {
 		return nil
 	}
-	b, written, err := l.begin(r)
+	b, written, err := l.begin(r, true)
 	if err != nil {
 		return err
 	}
@@ -178,8 +178,9 @@ func (l *Ledger) Begin(ctx context.Context, r *Record) error {
 	return nil
 }
 
-// begin enters r and returns what is closed when that is written.
-func (l *Ledger) begin(r *Record) (*beginning, <-chan struct{}, error) {
+// begin enters r and returns what is closed when that is written, if it is to be
+// waited for.
+func (l *Ledger) begin(r *Record, wait bool) (b *beginning, written <-chan struct{}, err error) {
 	row := newRow(&Record{
 		Start: r.Start, RequestID: r.RequestID, TraceID: r.TraceID, Route: r.Route, Team: r.Team, Key: r.Key, Model: r.Model,
 		Stream: r.Stream, EstimatedInput: r.EstimatedInput, Reserved: r.Reserved, ReservedCost: r.ReservedCost, Retry: r.Retry,
@@ -196,11 +197,14 @@ func (l *Ledger) begin(r *Record) (*beginning, <-chan struct{}, error) {
 		return nil, nil, errors.New("usage: entering a request: it has begun already")
 	}
 	l.seq++
-	b := &beginning{seq: l.seq, key: keyOf(&row), held: row.ReservedCost, batch: l.number, place: len(l.pending.entries)}
+	b = &beginning{seq: l.seq, key: keyOf(&row), held: row.ReservedCost, batch: l.number, place: len(l.pending.entries)}
 	l.begun[r] = b
 	l.waiting++
 	l.pending.entries = append(l.pending.entries, entry{seq: l.seq, row: row, began: b})
-	return b, l.pending.wait(), nil
+	if wait {
+		written = l.pending.wait()
+	}
+	return b, written, nil
 }
 
 // Take enters the end of r. Strict, it returns when the row is on disk, or after

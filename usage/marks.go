@@ -34,7 +34,7 @@ func (l *Ledger) Open(r *Record) {
 	if r.Team == "" {
 		return
 	}
-	if _, _, err := l.begin(r); err == nil {
+	if _, _, err := l.begin(r, false); err == nil {
 		l.rouse()
 	}
 }
