@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"weir/config"
@@ -17,7 +18,7 @@ import (
 // glance is how often budgets are looked at.
 const glance = 5 * time.Second
 
-// attend looks at budgets until ctx is done.
+// attend looks at budgets until ctx is done: now and then, and when one refuses.
 func (g *Gateway) attend(ctx context.Context) {
 	ticker := time.NewTicker(glance)
 	defer ticker.Stop()
@@ -26,6 +27,7 @@ func (g *Gateway) attend(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-g.state.limiter.news:
 		case <-ticker.C:
 		}
 	}
@@ -41,31 +43,43 @@ func (g *Gateway) budgets(ctx context.Context) []telemetry.Budget {
 			if a.Limits.Budget.Amount == 0 {
 				continue
 			}
-			if level, ok := g.look(ctx, a); ok {
-				from, _ := a.Limits.Budget.Window(time.Now())
-				_, key := proxy.Holder(a.ID)
-				all = append(all, telemetry.Budget{
-					Team: name, Key: key, Amount: usage.USD(level.Limit), Spent: usage.USD(level.Limit - level.Remaining), From: from,
-					At: alertsAt(now.file.Teams[name], key),
-				})
+			from, _ := a.Limits.Budget.Window(time.Now())
+			spent, err := g.state.stands(ctx, a, from)
+			if err != nil {
+				continue
 			}
+			_, key := proxy.Holder(a.ID)
+			all = append(all, telemetry.Budget{
+				Team: name, Key: key, Amount: usage.USD(a.Limits.Budget.Amount), Spent: spent, From: from,
+				At: alertsAt(now.file.Teams[name], key), Shadow: proxy.Rehearsed(a.ID), Refused: g.state.limiter.refused(a.ID, from),
+			})
 		}
 	}
 	return all
 }
 
-// look returns what is left of an account's budget.
-func (g *Gateway) look(ctx context.Context, a quota.Account) (quota.Level, bool) {
-	lease, err := g.state.limiter.Reserve(ctx, []quota.Account{a}, quota.Cost{})
-	if err == nil {
+// stands returns what an account has spent and reserved since its window began. The
+// ledger knows: to ask the limits would take a slot for a moment, which a request
+// might want. They alone know where replicas share them and not the ledger.
+func (s *state) stands(ctx context.Context, a quota.Account, from time.Time) (usage.USD, error) {
+	team, key := proxy.Holder(a.ID)
+	spent, err := s.ledger.Spent(ctx, team, key, from)
+	if s.shared == nil || s.dialect == usage.Postgres {
+		return spent, err
+	}
+	var level quota.Level
+	lease, err := s.shared.Reserve(ctx, []quota.Account{a}, quota.Cost{})
+	exceeded, refused := errors.AsType[*quota.ExceededError](err)
+	switch {
+	case refused:
+		level = exceeded.Snapshot.Budget
+	case err != nil:
+		return 0, err
+	default:
 		defer lease.Settle(quota.Cost{})
-		return lease.Snapshot().Budget, true
+		level = lease.Snapshot().Budget
 	}
-	exceeded, ok := errors.AsType[*quota.ExceededError](err)
-	if !ok {
-		return quota.Level{}, false
-	}
-	return exceeded.Snapshot.Budget, true
+	return max(spent, usage.USD(level.Limit-level.Remaining)), nil
 }
 
 // alertsAt returns the shares at which a budget is alerted of.
@@ -81,4 +95,60 @@ func alertsAt(t config.Team, key string) []float64 {
 		at = append(at, float64(share))
 	}
 	return at
+}
+
+// refusals is a Limiter that notes which budgets have refused a request for which
+// too little was left.
+type refusals struct {
+	quota.Limiter
+
+	news chan struct{} // has one where a budget has refused for the first time in its window
+
+	mu    sync.Mutex
+	since map[string]time.Time // when the window began that an account last refused in
+}
+
+var _ quota.Limiter = (*refusals)(nil)
+
+func newRefusals(l quota.Limiter) *refusals {
+	return &refusals{Limiter: l, news: make(chan struct{}, 1), since: map[string]time.Time{}}
+}
+
+// Reserve implements quota.Limiter.
+func (r *refusals) Reserve(ctx context.Context, accounts []quota.Account, cost quota.Cost) (*quota.Lease, error) {
+	lease, err := r.Limiter.Reserve(ctx, accounts, cost)
+	if err == nil {
+		return lease, nil
+	}
+	// What never fits says nothing of what is left.
+	if e, ok := errors.AsType[*quota.ExceededError](err); ok && e.Dimension == quota.Spend && !e.Permanent {
+		for _, a := range accounts {
+			if a.ID == e.Account {
+				r.note(a, time.Now())
+			}
+		}
+	}
+	return nil, err
+}
+
+func (r *refusals) note(a quota.Account, at time.Time) {
+	from, _ := a.Limits.Budget.Window(at)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.since[a.ID].Equal(from) {
+		return
+	}
+	r.since[a.ID] = from
+	select {
+	case r.news <- struct{}{}:
+	default:
+	}
+}
+
+// refused reports whether an account has refused a request in the window that
+// began at from.
+func (r *refusals) refused(account string, from time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.since[account].Equal(from)
 }

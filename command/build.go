@@ -49,6 +49,7 @@ type Gateway struct {
 	gate  *gate
 	log   *slog.Logger
 	state *state
+	began *config.File // the configuration that the gateway was built with
 
 	reloading sync.Mutex // held by who replaces now
 	now       atomic.Pointer[serving]
@@ -84,7 +85,7 @@ func Build(ctx context.Context, f *config.File, p Parts) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{parts: p, gate: newGate(), log: p.Log, state: st}
+	g := &Gateway{parts: p, gate: newGate(), log: p.Log, state: st, began: f}
 	next, err := g.serve(f, &serving{created: time.Now().Unix()})
 	if err != nil {
 		return nil, errors.Join(err, st.close(ctx))
@@ -276,7 +277,7 @@ func (b *builder) echo(api *proxy.Gateway, gate *gate) http.Handler {
 	e.GET("/readyz", gate.readyz)
 	e.GET("/healthz", gate.readyz)
 	keys, open := b.keys()
-	api.Routes(e, middleware.Drain(gate.draining), middleware.Auth(keys, open, middleware.NewThrottle(b.parts.Log)))
+	api.Routes(e, middleware.Drain(gate.draining), middleware.Auth(keys, open, b.state.throttle))
 	return e
 }
 

@@ -62,7 +62,7 @@ type doctor struct {
 }
 
 func (d *doctor) run(ctx context.Context, path string, form output, names []string) error {
-	f, _, err := d.load(path)
+	f, _, err := d.load(path, sources{})
 	if err != nil {
 		return err
 	}

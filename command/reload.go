@@ -2,10 +2,11 @@ package command
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,10 +23,12 @@ import (
 // Reload makes f the configuration of the requests that come from now on. Those
 // under way keep theirs. What the gateway knows is kept: levels of limits, leases,
 // breakers, rests, queues, and what was learned of deployments. It returns the
-// settings that hold only after a restart. On an error nothing is changed.
+// settings that hold only after a restart, and stay as they are. On an error
+// nothing is changed.
 func (g *Gateway) Reload(f *config.File) (restart []string, err error) {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
+	f, restart = heldBack(g.began, f)
 	before := g.now.Load()
 	next, err := g.serve(f, before)
 	if err != nil {
@@ -33,97 +36,143 @@ func (g *Gateway) Reload(f *config.File) (restart []string, err error) {
 	}
 	g.now.Store(next)
 	before.wires.leave(next.wires)
-	return needRestart(before.file, f), nil
+	g.state.alerts.PostTo(f.Telemetry.Alerts.Webhook.Reveal())
+	return restart, nil
 }
 
-// needRestart returns the settings that differ and are looked at only once.
-func needRestart(before, now *config.File) []string {
-	var names []string
+// heldBack returns f with the settings that are looked at only once as they were
+// then, and the names of those that f has otherwise.
+func heldBack(began, f *config.File) (next *config.File, restart []string) {
+	own := *f
 	for _, s := range []struct {
-		name  string
-		value func(*config.File) any
+		name string
+		of   func(*config.File) any // a pointer to it
 	}{
-		{"server.listen", func(f *config.File) any { return f.Server.Listen }},
-		{"server.admin_listen", func(f *config.File) any { return f.Server.AdminListen }},
-		{"server.tls", func(f *config.File) any { return f.Server.TLS }},
-		{"state.limits.store", func(f *config.File) any { return f.State.Limits.Store }},
-		{"state.limits.url", func(f *config.File) any { return f.State.Limits.URL }},
-		{"state.limits.replicas", func(f *config.File) any { return f.State.Limits.Replicas }},
-		{"state.limits.slice", func(f *config.File) any { return f.State.Limits.Slice }},
-		{"state.ledger", func(f *config.File) any { return f.State.Ledger }},
-		{"telemetry.log.format", func(f *config.File) any { return f.Telemetry.Log.Format }},
+		{"server.listen", func(f *config.File) any { return &f.Server.Listen }},
+		{"server.admin_listen", func(f *config.File) any { return &f.Server.AdminListen }},
+		{"server.tls", func(f *config.File) any { return &f.Server.TLS }},
+		{"state.limits.store", func(f *config.File) any { return &f.State.Limits.Store }},
+		{"state.limits.url", func(f *config.File) any { return &f.State.Limits.URL }},
+		{"state.limits.replicas", func(f *config.File) any { return &f.State.Limits.Replicas }},
+		{"state.limits.slice", func(f *config.File) any { return &f.State.Limits.Slice }},
+		{"state.ledger", func(f *config.File) any { return &f.State.Ledger }},
+		{"telemetry.log.format", func(f *config.File) any { return &f.Telemetry.Log.Format }},
 	} {
-		if !reflect.DeepEqual(s.value(before), s.value(now)) {
-			names = append(names, s.name)
+		is, wanted := reflect.ValueOf(s.of(began)).Elem(), reflect.ValueOf(s.of(&own)).Elem()
+		if !reflect.DeepEqual(is.Interface(), wanted.Interface()) {
+			restart = append(restart, s.name)
+			wanted.Set(is)
 		}
 	}
-	return names
+	return &own, restart
 }
 
 // reloader reads the configuration again when it is asked to.
 type reloader struct {
 	gateway *Gateway
-	path    string // of the file; "" the environment alone is the configuration
+	path    string // of the file; "" there is none
 	log     *slog.Logger
-	prepare func(*config.File) // before the gateway changes
+	applied func(*config.File) // behind a change of the gateway
+
+	busy sync.Mutex // held while the configuration is read and applied
 
 	mu     sync.Mutex
 	status telemetry.Reload
+	read   sources // what was last read
 }
 
-// newReloader returns a reloader of a gateway that has just read its file.
-func newReloader(g *Gateway, path string, prepare func(*config.File)) *reloader {
-	r := &reloader{gateway: g, path: path, log: g.log, prepare: prepare}
-	r.note(telemetry.Reload{OK: true, At: time.Now(), Hash: shortHash(path)})
+// newReloader returns a reloader of a gateway that has just begun.
+func newReloader(g *Gateway, at site, applied func(*config.File)) *reloader {
+	r := &reloader{gateway: g, path: at.path, log: g.log, applied: applied}
+	r.note(telemetry.Reload{OK: true, At: time.Now(), Hash: at.read.hash(at.path)}, at.read)
 	return r
 }
 
-// errNoFile is why a gateway that the environment configures cannot be told anew.
-var errNoFile = errors.New("there is no file to read again: the environment is the configuration")
+var (
+	errNoFile  = errors.New("this gateway was started without a configuration file, so there is nothing to read again: restart it to change what it was started with")
+	errInvalid = errors.New("the configuration has errors")
+	errExposed = errors.New("the configuration wants other addresses, which hold after a restart, and lets in who could reach the present ones: restart, or leave server.listen")
+)
 
 // reload reads the file and lets the gateway serve by it. A file with errors
 // changes nothing. Why says who asked.
 func (r *reloader) reload(why string) telemetry.Reload {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := telemetry.Reload{At: time.Now(), Hash: shortHash(r.path)}
-	f, problems, err := r.read()
+	r.busy.Lock()
+	defer r.busy.Unlock()
+	if r.path == "" {
+		r.log.Warn("nothing was reloaded", "asked_by", why, "reason", errNoFile.Error())
+		return telemetry.Reload{At: time.Now(), Error: errNoFile.Error()}
+	}
+	from := sources{}
+	f, problems, err := r.load(from)
+	out := telemetry.Reload{At: time.Now(), Hash: from.hash(r.path)}
 	for _, p := range problems {
-		out.Problems = append(out.Problems, p.String())
+		out.Problems = append(out.Problems, inOneLine(p))
 	}
 	if err == nil {
-		r.prepare(f)
+		r.gateway.parts.Encodings.Warm(encodings(f)...) // so that no request waits for a vocabulary
 		out.Restart, err = r.gateway.Reload(f)
 	}
+	defer func() { r.note(out, from) }()
 	if err != nil {
 		out.Error = err.Error()
 		r.log.Error("the configuration was not reloaded: the one before stays", "asked_by", why, "reason", err.Error(), "problems", out.Problems)
-		r.note(out)
 		return out
 	}
 	out.OK = true
+	r.applied(f)
 	r.log.Info("the configuration was reloaded", "asked_by", why, "hash", out.Hash, "warnings", out.Problems)
 	if len(out.Restart) > 0 {
 		r.log.Warn("settings were changed that hold only after a restart", "settings", strings.Join(out.Restart, ", "))
 	}
-	r.note(out)
 	return out
 }
 
-func (r *reloader) read() (*config.File, []config.Problem, error) {
-	if r.path == "" {
-		return nil, nil, errNoFile
-	}
-	f, problems := config.Load(r.path, options())
+// load reads the file. What is safe on loopback is not where the gateway listens
+// beyond it still.
+func (r *reloader) load(from sources) (*config.File, []config.Problem, error) {
+	o := from.options()
+	f, problems := config.Load(r.path, o)
 	if f == nil {
-		return nil, problems, errConfiguration
+		return nil, problems, errInvalid
+	}
+	is := r.gateway.began.Server
+	if is.Local() || !f.Server.Local() {
+		return f, problems, nil
+	}
+	o.Getenv = func(name string) (string, bool) {
+		if name == "WEIR_LISTEN" {
+			return is.Listen, true
+		}
+		return os.LookupEnv(name)
+	}
+	if still, faults := config.Load(r.path, o); still == nil {
+		return nil, faults, errExposed
 	}
 	return f, problems, nil
 }
 
+// inOneLine returns a problem with its place and its mend.
+func inOneLine(p config.Problem) string {
+	place := p.File
+	if p.Line > 0 {
+		place = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+	}
+	if p.Path != "" {
+		place += ": " + p.Path
+	}
+	text := fmt.Sprintf("%s: %s: %s (%s)", place, p.Severity, p.Message, p.Code)
+	if p.Hint != "" {
+		text += "; " + p.Hint
+	}
+	return text
+}
+
 // note keeps how a reload went, and shows it.
-func (r *reloader) note(s telemetry.Reload) {
-	r.status = s
+func (r *reloader) note(s telemetry.Reload, from sources) {
+	r.mu.Lock()
+	r.status, r.read = s, from
+	r.mu.Unlock()
 	r.gateway.state.metrics.Reloaded(context.Background(), s)
 }
 
@@ -136,13 +185,11 @@ func (r *reloader) last() telemetry.Reload {
 	return s
 }
 
-// shortHash names the content of a file.
-func shortHash(path string) string {
-	if path == "" {
-		return ""
-	}
-	sum := digest(path)
-	return hex.EncodeToString(sum[:4])
+// sources returns what the configuration was last read from.
+func (r *reloader) sources() sources {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.read
 }
 
 // reload reads the configuration again and answers how that went.

@@ -12,8 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -44,32 +42,34 @@ func servingFlags(s *streams, cmd *cobra.Command) {
 // serve runs the gateway that the configuration describes until it is told to
 // stop.
 func (s *streams) serve(ctx context.Context, path string, watched bool) error {
-	f, source, err := s.load(path)
+	from := sources{}
+	f, why, err := s.load(path, from)
 	if err != nil {
 		return err
 	}
 	level := new(slog.LevelVar)
 	log := s.logger(f, level)
-	log.Info("configuration", "source", source)
+	log.Info("configuration", "source", why)
 	found, _ := chosen(path)
 	return run(ctx, f, Parts{Log: log}, site{
-		path: found, watched: watched && found != "", level: level,
+		path: found, read: from, watched: watched && found != "", level: level,
 		started: func(api, admin string) { log.Info("listening", "api", api, "admin", admin) },
 	})
 }
 
 // site is where a gateway runs.
 type site struct {
-	path    string // of the configuration file; "" there is none
-	watched bool   // it is read again when it changes
+	path    string  // of the configuration file; "" there is none
+	read    sources // what its configuration was made of
+	watched bool    // it is read again when it changes
 	level   *slog.LevelVar
 	started func(api, admin string) // called when both ports listen
 }
 
 // load reads the configuration and reports its problems. Source says which it was
-// and why that one.
-func (s *streams) load(path string) (f *config.File, source string, err error) {
-	f, problems, source := read(path)
+// and why that one; from becomes what was read.
+func (s *streams) load(path string, from sources) (f *config.File, source string, err error) {
+	f, problems, source := readFrom(path, from)
 	for _, p := range problems {
 		_, _ = fmt.Fprintln(s.err, p) // there is nowhere else to say it
 	}
@@ -80,14 +80,20 @@ func (s *streams) load(path string) (f *config.File, source string, err error) {
 }
 
 // read reads the configuration from the file that is named, or else from
-// weir.yaml where there is one, or else from the environment alone.
+// weir.yaml where there is one, or else from the environment alone. Source says
+// which it was and why that one.
 func read(path string) (f *config.File, problems []config.Problem, source string) {
+	return readFrom(path, sources{})
+}
+
+// readFrom is read, and notes in from what the files hold that it reads.
+func readFrom(path string, from sources) (f *config.File, problems []config.Problem, source string) {
 	found, why := chosen(path)
 	if found == "" {
-		f, problems = config.FromEnvironment(options())
+		f, problems = config.FromEnvironment(from.options())
 		return f, problems, "the environment: " + why
 	}
-	f, problems = config.Load(found, options())
+	f, problems = config.Load(found, from.options())
 	return f, problems, found + ": " + why
 }
 
@@ -110,9 +116,12 @@ func chosen(path string) (found, why string) {
 const defaultFile = "weir.yaml"
 
 // options returns what a configuration is read with.
-func options() config.Options {
+func options() config.Options { return sources{}.options() }
+
+// options returns what a configuration is read with whose sources s becomes.
+func (s sources) options() config.Options {
 	return config.Options{
-		Getenv: os.LookupEnv, ReadFile: os.ReadFile, Now: time.Now(),
+		Getenv: os.LookupEnv, ReadFile: s.read, Now: time.Now(),
 		KnownModel: func(base string) (int, bool) {
 			m := tokens.Lookup(base)
 			return m.ContextWindow, m.Known
@@ -140,21 +149,16 @@ func (s *streams) logger(f *config.File, level *slog.LevelVar) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(s.err, opts))
 }
 
-// The bounds on what a client may send before its body.
-const (
-	readHeader = 10 * time.Second
-	idle       = 120 * time.Second
-	maxHeader  = 16 << 10
-)
-
 // run serves f until ctx is done or a signal comes; the second signal ends
 // everything at once.
 func run(ctx context.Context, f *config.File, p Parts, at site) (err error) {
-	signals := make(chan os.Signal, 2)
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	p.Encodings = new(tokens.Encodings)
-	g, err := Build(ctx, f, p)
+	g, err := begin(ctx, f, p)
 	if err != nil {
 		return err
 	}
@@ -170,9 +174,7 @@ func run(ctx context.Context, f *config.File, p Parts, at site) (err error) {
 		rest()
 		g.jobs.Wait()
 	}()
-	if err := g.work(working, at); err != nil {
-		return err
-	}
+	g.work(working, at, hangups)
 	servers, errs, err := g.listen(ctx, f, at)
 	if err != nil {
 		return err
@@ -187,23 +189,30 @@ func run(ctx context.Context, f *config.File, p Parts, at site) (err error) {
 	return g.shutdown(context.WithoutCancel(ctx), grace, signals, servers)
 }
 
+// begin builds the gateway, unless a signal comes first: a database may let it wait.
+func begin(ctx context.Context, f *config.File, p Parts) (*Gateway, error) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return Build(ctx, f, p)
+}
+
 // work begins what the gateway does by itself until ctx is done: it makes
 // connections ahead of time, looks at budgets, and reads its configuration again
 // when the file changes or SIGHUP comes.
-func (g *Gateway) work(ctx context.Context, at site) error {
-	g.jobs.Go(func() { g.Pool().Warm(ctx) })
+func (g *Gateway) work(ctx context.Context, at site, hangups <-chan os.Signal) {
+	warm := func() { g.jobs.Go(func() { g.Pool().Warm(ctx) }) }
+	warm()
 	g.jobs.Go(func() { g.attend(ctx) })
-	r := newReloader(g, at.path, func(f *config.File) {
-		g.parts.Encodings.Warm(encodings(f)...)
+	r := newReloader(g, at, func(f *config.File) {
 		if at.level != nil {
 			setLevel(at.level, f)
 		}
+		if ctx.Err() == nil {
+			warm()
+		}
 	})
 	g.reloader.Store(r)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
 	g.jobs.Go(func() {
-		defer signal.Stop(hangups)
 		for {
 			select {
 			case <-ctx.Done():
@@ -213,13 +222,9 @@ func (g *Gateway) work(ctx context.Context, at site) error {
 			}
 		}
 	})
-	if !at.watched {
-		return nil
+	if at.watched {
+		g.jobs.Go(func() { watch(ctx, g.log, r.sources, func() { r.reload("the file") }) })
 	}
-	if err := watch(ctx, at.path, g.log, func() { r.reload("the file") }); err != nil {
-		return fmt.Errorf("watching %s: %w: start with --watch=false", at.path, err)
-	}
-	return nil
 }
 
 // listen serves both ports.
@@ -260,15 +265,6 @@ func encodings(f *config.File) []string {
 	return names
 }
 
-// NewServer returns a server of h with the bounds on what a client may send, and on
-// how long it may take to: a body that no handler reads must be there by then.
-func NewServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeader, ReadTimeout: readHeader, IdleTimeout: idle, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
-
 // last is how long connections may take to close once no request is under way, or
 // once those that are have been broken off.
 const last = time.Second
@@ -300,80 +296,6 @@ func (g *Gateway) shutdown(ctx context.Context, grace time.Duration, again <-cha
 	}
 	g.log.Info("stopped")
 	return errors.Join(errs...)
-}
-
-// listen opens an address: host:port, or unix:/path, where a socket that nobody
-// listens at is replaced.
-func listen(ctx context.Context, at, setting string) (net.Listener, error) {
-	network := "tcp"
-	if path, ok := strings.CutPrefix(at, "unix:"); ok {
-		network, at = "unix", path
-		dialer := net.Dialer{Timeout: time.Second}
-		if c, err := dialer.DialContext(ctx, network, path); err == nil {
-			_ = c.Close() // somebody is there: listening will fail and say so
-		} else if errors.Is(err, syscall.ECONNREFUSED) {
-			_ = os.Remove(path) // if it cannot be removed listening will fail and say so
-		}
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, network, at)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s: %s is in use by another process: stop it, or choose another address", setting, at)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", setting, err)
-	}
-	return l, nil
-}
-
-func address(l net.Listener) string {
-	if a, ok := l.Addr().(*net.UnixAddr); ok {
-		return "unix:" + a.Name
-	}
-	return l.Addr().String()
-}
-
-// certificates returns a TLS configuration that reads its files again when they
-// have changed.
-func certificates(f config.TLS) *tls.Config {
-	var mu sync.Mutex
-	var cert *tls.Certificate
-	var read time.Time
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			changed, err := lastChange(f.CertFile, f.KeyFile)
-			if cert != nil && (err != nil || !changed.After(read)) {
-				return cert, nil
-			}
-			fresh, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
-			if err != nil && cert == nil {
-				return nil, fmt.Errorf("server.tls: %w", err)
-			}
-			if err == nil {
-				cert, read = &fresh, changed
-			}
-			return cert, nil
-		},
-	}
-}
-
-// lastChange returns when the younger of the files was written.
-func lastChange(files ...string) (time.Time, error) {
-	var last time.Time
-	for _, name := range files {
-		info, err := os.Stat(name)
-		if err != nil {
-			return last, fmt.Errorf("server.tls: %w", err)
-		}
-		if info.ModTime().After(last) {
-			last = info.ModTime()
-		}
-	}
-	return last, nil
 }
 
 // streams are where a command writes.

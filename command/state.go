@@ -5,37 +5,38 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver of ledgers that replicas share
-	_ "modernc.org/sqlite"             // the driver of all others
-
 	"weir/config"
+	"weir/middleware"
 	"weir/proxy"
 	"weir/quota"
 	"weir/quota/redisquota"
 	"weir/telemetry"
+	"weir/upstream"
 	"weir/usage"
 )
 
 // state is what a gateway knows beside its configuration, and keeps over a change
 // of it.
 type state struct {
-	limiter quota.Limiter
+	limiter *refusals
 	shared  *redisquota.Limiter // the same, where replicas share it; nil: they do not
 	ledger  *usage.Ledger
 	db      *sql.DB
+	dialect usage.Dialect // that db speaks
 	outputs *usage.Outputs
 	counts  *usage.Calibrations
 	metrics *telemetry.Metrics
 	alerts  *telemetry.Alerts
+
+	throttle *middleware.Throttle
 }
 
 // openState opens what f keeps state in.
 func openState(ctx context.Context, f *config.File, p Parts) (st *state, err error) {
-	st = &state{outputs: new(usage.Outputs), counts: new(usage.Calibrations)}
+	st = &state{outputs: new(usage.Outputs), counts: new(usage.Calibrations), throttle: middleware.NewThrottle(p.Log)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, st.close(ctx))
@@ -45,17 +46,17 @@ func openState(ctx context.Context, f *config.File, p Parts) (st *state, err err
 		return st, err
 	}
 	if err = st.openLedger(ctx, f, p.Log); err != nil {
-		return st, fmt.Errorf("state.ledger: %w", err)
+		return st, err
 	}
 	st.alerts, err = telemetry.NewAlerts(st.metrics, telemetry.AlertsConfig{
-		Log: p.Log, Webhook: f.Telemetry.Alerts.Webhook.Reveal(), Client: &http.Client{}, Once: st.ledger.Once, Backoff: time.Second,
+		Log: p.Log, Webhook: f.Telemetry.Alerts.Webhook.Reveal(), Client: poster(), Once: st.ledger.Once, Backoff: time.Second,
 	})
 	if err != nil {
 		return st, err
 	}
 	l := f.State.Limits
 	if l.Store != "redis" {
-		st.limiter = quota.NewMemory(quota.MemoryConfig{Spent: st.spent})
+		st.limiter = newRefusals(quota.NewMemory(quota.MemoryConfig{Spent: st.spent}))
 		return st, nil
 	}
 	st.shared, err = redisquota.New(context.WithoutCancel(ctx), redisquota.Config{
@@ -65,8 +66,16 @@ func openState(ctx context.Context, f *config.File, p Parts) (st *state, err err
 	if err != nil {
 		return st, fmt.Errorf("state.limits: %w", err)
 	}
-	st.limiter = st.shared
+	st.limiter = newRefusals(st.shared)
 	return st, nil
+}
+
+// poster returns what posts alerts, directly as everything else.
+func poster() *http.Client {
+	return &http.Client{
+		Transport:     upstream.NewTransport(upstream.Connection{Connect: 5 * time.Second, PerHost: 1}),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // slice returns what a process leases ahead for busy teams.
@@ -76,39 +85,6 @@ func slice(s config.Slice) redisquota.Slice {
 		out.Rate = -1 // none is
 	}
 	return out
-}
-
-// durable reports whether no answer may end before it is written down.
-func durable(f *config.File) bool { return f.State.Ledger.Durability == "strict" }
-
-// openLedger opens the database that requests are written down in.
-func (s *state) openLedger(ctx context.Context, f *config.File, log *slog.Logger) error {
-	l := f.State.Ledger
-	cfg := usage.LedgerConfig{Strict: durable(f), Retain: l.Retain, Log: log}
-	var err error
-	if s.db, cfg.Dialect, err = openDatabase(l); err != nil {
-		return err
-	}
-	cfg.DB = s.db
-	if l.Path == "" && l.URL == "" {
-		cfg.MaxRows = int64(l.MaxRows)
-	}
-	s.ledger, err = usage.OpenLedger(ctx, cfg)
-	return err
-}
-
-// openDatabase opens the database of a ledger: PostgreSQL by its URL, SQLite in a
-// file, or SQLite in memory.
-func openDatabase(l config.Ledger) (*sql.DB, usage.Dialect, error) {
-	if l.URL != "" {
-		db, err := sql.Open("pgx", l.URL.Reveal())
-		if err != nil {
-			return nil, usage.Postgres, errors.New("the url is none of PostgreSQL's") // the driver's error may hold the password
-		}
-		return db, usage.Postgres, nil
-	}
-	db, err := sql.Open("sqlite", usage.SQLiteDSN(l.Path, l.Durability == "strict"))
-	return db, usage.SQLite, err
 }
 
 // limitsState returns where the limits are counted, and how that fares.
@@ -144,7 +120,9 @@ func (s *state) spent(ctx context.Context, account string, from time.Time) (int6
 func (s *state) close(ctx context.Context) error {
 	var errs []error
 	if s.alerts != nil {
-		s.alerts.Wait()
+		soon, cancel := context.WithTimeout(ctx, last)
+		s.alerts.Close(soon)
+		cancel()
 	}
 	if s.shared != nil {
 		errs = append(errs, s.shared.Close())

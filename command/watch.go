@@ -3,7 +3,9 @@ package command
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,57 +13,104 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long a file must be left alone before it is read.
-const settle = 200 * time.Millisecond
+// How often the files of the configuration are looked at.
+const (
+	settle = 200 * time.Millisecond // between two looks that must find the same
+	patrol = 10 * time.Second       // where the system tells of no change
+)
 
-// watch calls changed whenever the content of the file at path is another one,
-// until ctx is done. It watches the directory: editors and Kubernetes put another
-// file in the place of the old one.
-func watch(ctx context.Context, path string, log *slog.Logger, changed func()) error {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return err
+// sources are the files that a configuration was made of, by path, and what they
+// held: the zero value where one could not be read.
+type sources map[string][sha256.Size]byte
+
+// read reads a file and notes what it holds.
+func (s sources) read(path string) ([]byte, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // it is the configuration's own
+	s[path] = [sha256.Size]byte{}
+	if err == nil {
+		s[path] = sha256.Sum256(data)
 	}
-	if err := w.Add(filepath.Dir(path)); err != nil {
-		_ = w.Close() // it watches nothing
-		return err
-	}
-	last := digest(path)
-	go func() {
-		defer func() { _ = w.Close() }() // nobody watches any more
-		due := time.NewTimer(settle)
-		due.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case _, ok := <-w.Events:
-				if !ok {
-					return
-				}
-				due.Reset(settle)
-			case err, ok := <-w.Errors:
-				if !ok {
-					return
-				}
-				log.Warn("watching the configuration failed: send SIGHUP after changing it", "reason", err)
-			case <-due.C:
-				if now := digest(path); now != last {
-					last = now
-					changed()
-				}
-			}
-		}
-	}()
-	return nil
+	return data, err
 }
 
-// digest returns what tells one content of a file from another; the zero value
-// where it cannot be read.
-func digest(path string) [sha256.Size]byte {
-	data, err := os.ReadFile(path) //nolint:gosec // it is the configuration's own
-	if err != nil {
-		return [sha256.Size]byte{}
+// again returns what the same files hold now.
+func (s sources) again() sources {
+	now := sources{}
+	for path := range s {
+		_, _ = now.read(path) // that it cannot be read is noted
 	}
-	return sha256.Sum256(data)
+	return now
+}
+
+// hash names the content of one of them; "" where it could not be read.
+func (s sources) hash(path string) string {
+	sum := s[path]
+	if sum == [sha256.Size]byte{} {
+		return ""
+	}
+	return hex.EncodeToString(sum[:4])
+}
+
+// watch calls changed whenever the files of the configuration hold something else
+// than they did when it was last read, and have been left alone for a moment. It
+// returns when ctx is done.
+//
+// It watches folders, because editors and Kubernetes put another file in the place
+// of the old one; that of a link and that of what it leads to. Where a system tells
+// of nothing, as over some mounts, it looks all the same, though seldom.
+func watch(ctx context.Context, log *slog.Logger, known func() sources, changed func()) {
+	var events <-chan fsnotify.Event
+	var errs <-chan error
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		log.Warn("the system does not tell when the configuration changes", "reason", err.Error(), "looked_at_every", patrol.String())
+	} else {
+		defer func() { _ = w.Close() }() // nobody watches any more
+		events, errs = w.Events, w.Errors
+	}
+	due := time.NewTimer(0) // what has changed before this began is seen, too
+	defer due.Stop()
+	next := patrol
+	var seen sources
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-events:
+			// A folder in which something happens all the time must not put off the look.
+			if next == patrol {
+				next = settle
+				due.Reset(next)
+			}
+			continue
+		case <-errs: //nolint:errcheck // events were lost: all is looked at
+		case <-due.C:
+		}
+		before := known()
+		now := before.again()
+		switch {
+		case maps.Equal(now, before):
+			seen, next = nil, patrol
+		case maps.Equal(now, seen):
+			changed()
+			seen, next = nil, patrol
+		default:
+			seen, next = now, settle
+		}
+		if w != nil {
+			follow(w, known())
+		}
+		due.Reset(next)
+	}
+}
+
+// follow lets w tell of what happens to files. A folder that is not there is found
+// at a later look.
+func follow(w *fsnotify.Watcher, files sources) {
+	for path := range files {
+		_ = w.Add(filepath.Dir(path))
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			_ = w.Add(filepath.Dir(target))
+		}
+	}
 }

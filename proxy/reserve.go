@@ -62,6 +62,9 @@ func Holder(account string) (team, key string) {
 	return team, key
 }
 
+// Rehearsed reports whether an account lets pass what it would refuse.
+func Rehearsed(account string) bool { return strings.HasPrefix(account, shadows) }
+
 func enforced(a Allowance) quota.Limits { return a.Limits }
 
 func shadowed(a Allowance) quota.Limits { return a.Shadow }
