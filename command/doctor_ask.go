@@ -92,7 +92,7 @@ func (e *examination) call(ctx context.Context, s *subject, q question) reply {
 	}
 	raw, _ := json.Marshal(body) // it always encodes
 	e.calls++
-	return e.send(ctx, http.MethodPost, s.URL(), raw)
+	return e.send(ctx, http.MethodPost, s.URL(openai.Chat), raw)
 }
 
 // ask asks a deployment twice: for an answer, and for a stream. Where the first

@@ -32,7 +32,7 @@ func (e *examination) listing(ctx context.Context) bool {
 // present asks with the credential, or where it is refused with the other one, and
 // returns what to say where it is accepted.
 func (e *examination) present(ctx context.Context) (reply, finding) {
-	target := modelsURL(e.at.URL())
+	target := modelsURL(e.at.URL(openai.Chat))
 	r := e.send(ctx, http.MethodGet, target, nil)
 	if r.header != nil {
 		e.clock(r.header, r.at)

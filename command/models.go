@@ -116,6 +116,19 @@ type counter struct{ *tokens.Counter }
 
 // Prompt returns what a request's prompt comes to.
 func (c counter) Prompt(r *openai.Request) policy.Prompt {
+	switch r.Operation {
+	case openai.Chat:
+	case openai.Responses, openai.Compact:
+		chat, err := r.Conversation()
+		if err != nil { // there is nothing to read
+			return policy.Prompt{}
+		}
+		r = chat
+	default:
+		var p policy.Prompt
+		r.Inputs(func(text openai.Value, tokens int64) { p.Total += tokens + c.Text(text.Bytes()) })
+		return p
+	}
 	n := c.Request(r)
 	p := policy.Prompt{
 		Total: int64(n.Total), Messages: make([]int64, len(n.Messages)),
@@ -129,7 +142,12 @@ func (c counter) Prompt(r *openai.Request) policy.Prompt {
 }
 
 // Bound returns what a request's prompt is never above.
-func (c counter) Bound(r *openai.Request) int64 { return int64(c.Counter.Bound(r)) }
+func (c counter) Bound(r *openai.Request) int64 {
+	if r.Operation != openai.Chat {
+		return math.MaxInt64 // it is to be counted
+	}
+	return int64(c.Counter.Bound(r))
+}
 
 // Text returns what a text comes to.
 func (c counter) Text(b []byte) int64 { return int64(c.Counter.Text(b)) }

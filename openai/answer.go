@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"io"
 	"time"
 )
 
@@ -11,6 +12,7 @@ type Call struct {
 	Model   string              // the configured model that serves it
 	Header  map[string][]string // what goes along of the client's header
 	Added   string              // the field of the output bound that the gateway added; "" none
+	Only    string              // the one deployment that it may go to; "" any
 	Retries int                 // how often the client itself has tried before
 	Prompt  int64               // its length in tokens; 0 unknown
 	Output  int64               // the bound on each choice of its answer; 0 none
@@ -44,6 +46,7 @@ type Answer struct {
 	Header     map[string][]string
 	Body       []byte        // of a plain answer
 	Stream     *Stream       // nil for a plain answer
+	Content    io.Reader     // of an answer that is no JSON, such as sound; nil for any other
 	Facts      Facts         // of a plain answer below 300
 	RetryAfter time.Duration // when asking again may help; 0 unknown
 	NoRetry    bool          // everything that could be tried has been

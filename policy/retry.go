@@ -34,6 +34,7 @@ type Tried struct {
 	Own    bool          // a 400's parameter is one that the gateway put there
 	Fresh  bool          // the credential that was refused has been replaced, for the first time
 	Client int           // how often the client itself has tried before
+	Kept   bool          // upstream keeps what it makes of the request
 }
 
 // Action is what to do when an attempt has ended. The zero value is to hand the
@@ -78,6 +79,8 @@ func (r Retry) again(a Action, t Tried, o Outcome) bool {
 		return t.Total < max(r.Attempts, 2) // a request that is tried once must not fail by our hand
 	case o.Once && t.Total > 1, !a.Cool && t.Client > 1:
 		return false
+	case t.Kept && (o.Class == Interrupted || o.Class == TimedOut):
+		return false // it may be there already
 	default:
 		return t.Total < r.Attempts
 	}

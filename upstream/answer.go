@@ -17,6 +17,7 @@ import (
 // The largest answers that are read whole.
 const (
 	maxAnswer = 16 << 20
+	maxData   = 64 << 20 // of one that holds images or vectors
 	maxError  = 1 << 20
 )
 
@@ -108,7 +109,11 @@ func (a *attempt) plain(resp *http.Response) (io.Reader, error) {
 
 // whole reads a plain answer. It is handed on only when all of it is there.
 func (a *attempt) whole(resp *http.Response) (*openai.Answer, policy.Outcome) {
-	body, err := a.read(resp, maxAnswer)
+	limit := int64(maxAnswer)
+	if op := a.call.Request.Operation; op == openai.Embeddings || op == openai.Images {
+		limit = maxData
+	}
+	body, err := a.read(resp, limit)
 	if err != nil {
 		if out := a.broken(err); out.Class != policy.Interrupted {
 			return nil, out
@@ -127,6 +132,18 @@ func (a *attempt) whole(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
 }
 
+// content hands on an answer that is no JSON, as it comes.
+func (a *attempt) content(resp *http.Response) (*openai.Answer, policy.Outcome) {
+	src, err := a.plain(resp)
+	if err != nil {
+		return nil, a.broken(err)
+	}
+	a.body.stream = true
+	a.member.lessons.answered(false, time.Since(a.begun))
+	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Content: src, Close: a.end}
+	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
+}
+
 // stream reads a stream up to its commit point.
 func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	a.body.stream = true
@@ -134,7 +151,7 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	if err != nil {
 		return nil, a.broken(err)
 	}
-	s := openai.NewStream(src)
+	s := openai.NewStreamOf(a.call.Request.Operation, src)
 	a.body.produced = s.Produced
 	ready := s.Ahead()
 	a.hurry(ready)

@@ -107,10 +107,14 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 	if stream := kind == "text/event-stream"; stream != a.call.Request.Stream {
 		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "content_type"}
 	}
-	if a.call.Request.Stream {
+	switch {
+	case a.call.Request.Stream:
 		return a.stream(resp)
+	case a.call.Request.Operation == openai.Speech:
+		return a.content(resp)
+	default:
+		return a.whole(resp)
 	}
-	return a.whole(resp)
 }
 
 // request returns what goes out: the client's bytes with our edits, under
@@ -121,7 +125,7 @@ func (a *attempt) request() (*http.Request, error) {
 		WroteHeaders: func() { a.sent.Store(true) },
 	})
 	body := a.call.Request.Body(a.edits()...)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.member.URL(), &outgoing{left: body})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.member.URL(a.call.Request.Operation), &outgoing{left: body})
 	if err != nil {
 		return nil, fmt.Errorf("upstream: making the request: %w", err)
 	}
@@ -150,9 +154,9 @@ func (r *run) additions(m *member) added {
 	if m.Temperature != Fixed && !m.fixed.holds() {
 		add.temperature = r.temperature
 	}
-	add.usage = r.call.Request.Stream && !r.call.Request.IncludeUsage && !m.noUsage.holds()
+	add.usage = r.call.Request.Stream && !r.call.Request.Operation.Typed() && !r.call.Request.IncludeUsage && !m.noUsage.holds()
 	add.bound = r.call.Added
-	if add.bound != "" && m.swapped.holds() {
+	if add.bound != "" && r.call.Request.Operation == openai.Chat && m.swapped.holds() {
 		add.bound = otherBound(add.bound)
 	}
 	return add
@@ -172,7 +176,7 @@ func otherBound(name string) string {
 func (a *attempt) edits() []openai.Edit {
 	root := a.call.Request.Root
 	var edits []openai.Edit
-	if !a.member.classic() {
+	if !a.member.named(a.call.Request.Operation) {
 		name, _ := json.Marshal(a.member.Name) // a string always encodes
 		edits = append(edits, root.Set("model", string(name)))
 	}

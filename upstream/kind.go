@@ -19,23 +19,29 @@ const (
 	OpenAI             // OpenAI itself, or any server that is compatible with it
 )
 
-// URL returns where chat requests go.
-func (d *Deployment) URL() string {
+// URL returns where requests for an operation go.
+func (d *Deployment) URL(op openai.Operation) string {
+	path := strings.Split(op.Path(), "/")
 	switch {
 	case d.Kind == OpenAI && strings.Trim(d.Endpoint.Path, "/") == "":
-		return d.Endpoint.JoinPath("v1", "chat", "completions").String()
+		return d.Endpoint.JoinPath("v1").JoinPath(path...).String()
 	case d.Kind == OpenAI:
-		return d.Endpoint.JoinPath("chat", "completions").String()
-	case d.classic():
-		return d.Endpoint.JoinPath("openai", "deployments", url.PathEscape(d.Name), "chat", "completions").String() +
+		return d.Endpoint.JoinPath(path...).String()
+	case d.named(op):
+		return d.Endpoint.JoinPath("openai", "deployments", url.PathEscape(d.Name)).JoinPath(path...).String() +
 			"?api-version=" + url.QueryEscape(d.APIVersion)
 	default:
-		return d.Endpoint.JoinPath("openai", "v1", "chat", "completions").String()
+		return d.Endpoint.JoinPath("openai", "v1").JoinPath(path...).String()
 	}
 }
 
-// classic reports whether the path names the deployment, so that the body need
-// not.
+// named reports whether the path of an operation names the deployment, so that the
+// body need not. Of the classic paths the Responses API has none.
+func (d *Deployment) named(op openai.Operation) bool {
+	return d.classic() && op != openai.Responses && op != openai.Compact && op != openai.Moderations
+}
+
+// classic reports whether the deployment is asked by Azure's classic paths.
 func (d *Deployment) classic() bool {
 	return d.Kind == Azure && d.APIVersion != "" && d.APIVersion != "v1"
 }
@@ -79,5 +85,8 @@ func (m *member) fits(c *openai.Call) bool { return m.within(c) && m.Deployment.
 
 // within reports whether the deployment is where a call may go.
 func (d *Deployment) within(c *openai.Call) bool {
+	if c.Only != "" && c.Only != d.ID() {
+		return false
+	}
 	return len(c.Regions) == 0 || slices.Contains(c.Regions, d.Region)
 }

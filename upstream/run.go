@@ -83,6 +83,7 @@ func (r *run) progress(m *member, o policy.Outcome) policy.Tried {
 		Left:   time.Until(r.ends),
 		Whole:  r.ends.Sub(r.start),
 		Client: r.call.Retries,
+		Kept:   r.call.Request.Stored,
 	}
 	for _, n := range r.tried {
 		t.Total += n % never
