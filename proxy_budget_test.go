@@ -180,6 +180,10 @@ func TestMoneySettles(t *testing.T) {
 	}{
 		{name: "cached and reasoning tokens apart", east: []azuresim.Step{answered}, cost: east},
 		{name: "none of them", east: []azuresim.Step{{Status: 200, Body: plainly}}, cost: nano * (19*200 + 5*400)},
+		{
+			name: "a cache and thoughts that are free", east: []azuresim.Step{answered}, cost: nano * (16*20 + 3*40),
+			edits: []string{"deployment: gpt-4o-east,", "deployment: gpt-4o-east, price: { input: 20, cached_input: 0, output: 40, reasoning_output: 0 },"},
+		},
 		{name: "answered elsewhere: one charge, at that price", east: []azuresim.Step{fails("rate-limit")}, west: []azuresim.Step{answered}, cost: west},
 		{name: "answered after a cure: one charge", east: []azuresim.Step{fails("unicode-500"), answered}, cost: east},
 		{name: "answered the third time", east: []azuresim.Step{fails("unavailable"), answered}, west: []azuresim.Step{fails("reset-first")}, cost: east},

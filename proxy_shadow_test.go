@@ -175,3 +175,21 @@ func TestShadowTakesNothing(t *testing.T) {
 		}
 	}, slices.Concat(fiveCents(), accountable("limits: { rpm: 3 }\n    budget: { usd: 0.2, mode: shadow }", "limits: { tpm: 100000, mode: shadow }"))...)
 }
+
+// TestShadowSlots holds that an account which only rehearses is another than the one
+// that holds: a request is open once in each.
+func TestShadowSlots(t *testing.T) {
+	t.Parallel()
+	bubble(t, plain, func(w *world) {
+		var all sync.WaitGroup
+		for range 2 {
+			w.east.Script(azuresim.Step{Delay: time.Second})
+			all.Go(func() { w.serves("none") })
+		}
+		synctest.Wait()
+		if got := w.chat(say("hello")); got.status != http.StatusTooManyRequests {
+			t.Errorf("the third was answered %d", got.status)
+		}
+		all.Wait()
+	}, accountable("limits: { concurrency: 2 }\n    budget: { usd: 100, mode: shadow }", "")...)
+}

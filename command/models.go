@@ -78,9 +78,14 @@ func prices(base string, m config.Model) (each map[string]usage.Price, dearest u
 	return each, dearest
 }
 
-// price returns prices that are configured for a million tokens.
+// price returns prices that are configured for a million tokens. A part that costs
+// nothing does so because that is written: config has filled in the others.
 func price(p config.Price) usage.Price {
-	return usage.Price{Input: perToken(p.Input), Cached: perToken(p.CachedInput), Output: perToken(p.Output), Reasoning: perToken(p.ReasoningOutput)}
+	const nothing = usage.USD(-1)
+	return usage.Price{
+		Input: perToken(p.Input), Cached: cmp.Or(perToken(p.CachedInput), nothing),
+		Output: perToken(p.Output), Reasoning: cmp.Or(perToken(p.ReasoningOutput), nothing),
+	}
 }
 
 func perToken(dollars float64) usage.USD {

@@ -11,9 +11,9 @@ import (
 // by the hour.
 type Price struct {
 	Input     USD // of the prompt
-	Cached    USD // of the part of the prompt that upstream had in its cache; 0: as Input
+	Cached    USD // of the part of the prompt that upstream had in its cache; 0: as Input, below 0: nothing
 	Output    USD // of the answer
-	Reasoning USD // of the part of the answer that is thought; 0: as Output
+	Reasoning USD // of the part of the answer that is thought; 0: as Output, below 0: nothing
 
 	// Long is the longest prompt at these prices: with a longer one the whole
 	// request is charged at those below, of which 0 is as above. 0: any length.
