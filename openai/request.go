@@ -159,12 +159,15 @@ func kind(in Value, name string, want Kind, noun string) (Value, error) {
 	return v, nil
 }
 
-// scalars reads the fields that are no numbers of tokens.
-func (r *Request) scalars() error {
+// model reads the name of the model.
+func (r *Request) model() error {
 	model, err := kind(r.Root, "model", String, "a string")
-	if err != nil {
-		return err
-	}
+	r.Model = model.Text()
+	return err
+}
+
+// streamed reads whether the answer is to be a stream, and with its usage.
+func (r *Request) streamed() error {
 	stream, err := kind(r.Root, "stream", Bool, "true or false")
 	if err != nil {
 		return err
@@ -174,9 +177,12 @@ func (r *Request) scalars() error {
 		return err
 	}
 	usage, err := kind(options, "include_usage", Bool, "true or false")
-	if err != nil {
-		return err
-	}
+	r.Stream, r.IncludeUsage = stream.IsTrue(), usage.IsTrue()
+	return err
+}
+
+// cooled reads the temperature.
+func (r *Request) cooled() error {
 	temperature, err := kind(r.Root, "temperature", Number, "a number")
 	if err != nil {
 		return err
@@ -186,11 +192,10 @@ func (r *Request) scalars() error {
 	} else if temperature.Kind() == Number {
 		return BadRequest(CodeInvalidValue, "temperature", "temperature must be between 0 and 2.")
 	}
-	r.Model, r.Stream, r.IncludeUsage = model.Text(), stream.IsTrue(), usage.IsTrue()
 	return nil
 }
 
-// bounds reads the numbers that decide what a request may cost.
+// bounds reads the numbers that decide what a chat request may cost.
 func (r *Request) bounds() error {
 	for _, name := range []string{"max_tokens", "max_completion_tokens"} {
 		n, given, err := r.positive(name)

@@ -27,10 +27,10 @@ func TestParseResponses(t *testing.T) {
 		{"images and files", `{"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:x","detail":"low"},{"type":"input_file","filename":"f","file_data":"x"}]}]}`, []string{"user", "low", "input_file", "f"}},
 		{"a text that is none", `{"input":[{"role":"user","content":[{"type":"input_text","text":{"x":"<|a|>"}}]}]}`, []string{"user", "<|a|>"}},
 		{"a part nobody knows", `{"input":[{"role":"user","content":[{"type":"future","deep":["\u003c|a|>"]}]}]}`, []string{"user", "<|a|>"}},
-		{"an item that is a text", `{"input":["\u003c|a|>"]}`, []string{"user", `"<|a|>"`}},
-		{"a function's call and output", `{"input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"\u003c|a|>"}]}`, []string{"assistant", "", "function", "f", "{}", "tool", "<|a|>"}},
+		{"an item that is a text", `{"input":["\u003c|a|>"]}`, []string{"user", "<|a|>"}},
+		{"a function's call and output", `{"input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"\u003c|a|>"}]}`, []string{"assistant", "c", "function", "f", "{}", "tool", "c", "<|a|>"}},
 		{"an output in parts", `{"input":[{"type":"function_call_output","output":[{"type":"input_text","text":"a"}]}]}`, []string{"tool", "a"}},
-		{"an item nobody knows, escaped", `{"input":[{"type":"custom_tool_call_output","output":"\u003c\u007ca|\u003e","n":1e400}]}`, []string{"assistant", `{"n":1e400,"output":"<|a|>","type":"custom_tool_call_output"}`}},
+		{"an item nobody knows, escaped", `{"input":[{"type":"future_call_output","output":"\u003c\u007ca|\u003e","n":1e400}]}`, []string{"assistant", `{"n":1e400,"output":"<|a|>","type":"future_call_output"}`}},
 		{"tools", `{"input":"hi","tools":[{"type":"function","name":"f","description":"\u003c|a|>"},{"type":"web_search"}]}`, []string{"user", "hi", "type", "function", "function", "type", "function", "name", "f", "description", "<|a|>", "type", "web_search"}},
 		{"a schema", `{"input":"hi","text":{"format":{"type":"json_schema","name":"n","schema":{"a":1}}}}`, []string{"user", "hi", "json_schema", "type", "json_schema", "name", "n", "schema", "a", "type", "json_schema"}},
 	} {

@@ -13,15 +13,14 @@ func (r *Request) Texts(visit func(run []Value) bool) {
 	case Responses, Compact:
 		w.responses(r.Root)
 	default:
-		// The spec's own default of a prompt is a special token, and nothing else.
-		if !r.Root.Get("prompt").Is(impliedPrompt) {
-			r.Inputs(func(text Value, _ int64) { w.single(text) })
-		}
+		r.Inputs(func(text Value, _ int64) {
+			// The spec's own default of a prompt is a special token, and nothing else.
+			if text.at != r.Root.Get("prompt").at || !text.Is(impliedPrompt) {
+				w.single(text)
+			}
+		})
 	}
 }
-
-// impliedPrompt is the prompt of a completions request that has none.
-const impliedPrompt = "<|endoftext|>"
 
 // chat visits a chat request.
 func (w *texts) chat(r *Request) {
@@ -34,38 +33,6 @@ func (w *texts) chat(r *Request) {
 	w.content(r.Root.Get("prediction").Get("content"))
 	for _, source := range r.Root.Get("data_sources").Elements() {
 		w.single(source.Get("parameters").Get("role_information"))
-	}
-}
-
-// responses visits a Responses request.
-func (w *texts) responses(root Value) {
-	w.single(root.Get("instructions"))
-	w.all(root.Get("prompt").Get("variables"))
-	input := root.Get("input")
-	w.single(input)
-	for _, item := range input.Elements() {
-		if item.Kind() == Object {
-			w.item(item)
-		} else {
-			w.but(item)
-		}
-	}
-	for _, name := range [...]string{"tools", "tool_choice", "text"} {
-		w.all(root.Get(name))
-	}
-}
-
-// item visits every string of an input item but data, URLs, and what only upstream
-// can read.
-func (w *texts) item(item Value) {
-	for name, v := range item.pairs() {
-		switch {
-		case name.Is("content"), name.Is("output"):
-			w.content(v)
-		case name.Is("encrypted_content"):
-		default:
-			w.member(name, v)
-		}
 	}
 }
 
@@ -163,13 +130,19 @@ func (w *texts) but(v Value) {
 }
 
 func (w *texts) member(name, v Value) {
-	if v.Kind() != String || !isData(name) {
+	if v.Kind() != String || !isData(name.Bytes()) {
 		w.but(v)
 	}
 }
 
-func isData(name Value) bool {
-	return name.Is("url") || name.Is("image_url") || name.Is("data") || name.Is("file_data") || name.Is("file_url") || name.Is("b64_json")
+// isData reports whether a member of that name holds data, or says where it is.
+func isData(name []byte) bool {
+	switch string(name) {
+	case "url", "image_url", "data", "file_data", "file_url", "b64_json":
+		return true
+	default:
+		return false
+	}
 }
 
 // all visits every string in v, names of members included: a schema's names are
