@@ -96,6 +96,9 @@ func (l *line) used(r *usage.Record) {
 	if r.Counted {
 		*l = append(*l, slog.Bool("counted", true))
 	}
+	if r.Cost != 0 {
+		*l = append(*l, slog.Float64("cost_usd", r.Cost.Dollars()))
+	}
 }
 
 // changed adds what was done to the request.
