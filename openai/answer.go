@@ -8,7 +8,8 @@ import (
 
 // Call is a request on its way upstream.
 type Call struct {
-	Request *Request
+	Request *Request            // of a Passage: what decides of one
+	Passage *Passage            // nil: Request is what is sent
 	Model   string              // the configured model that serves it
 	Header  map[string][]string // what goes along of the client's header
 	Added   string              // the field of the output bound that the gateway added; "" none
@@ -20,6 +21,19 @@ type Call struct {
 	Regions []string            // the only ones that it may go to; empty: any
 	Bearer  string              // the token of the client's own, where it sent one that is no key
 	Share   Share               // on whose behalf, where there is not room for all
+}
+
+// Passage is what a call sends that the gateway does not read: all of it but the
+// body and the deployment's name is decided before a deployment is chosen.
+type Passage struct {
+	Method string
+	Path   string // below an API's base, without a slash before it
+	Named  bool   // Azure's classic paths name the deployment before it
+	Query  string // without its api-version
+
+	// Body returns the body anew for each attempt, its type and its size, -1 where
+	// that is not known, for a deployment of that name. Nil: there is none.
+	Body func(deployment string) (body io.ReadCloser, contentType string, size int64, err error)
 }
 
 // Share says how calls are treated that wait for the same deployments.
@@ -57,8 +71,12 @@ type Answer struct {
 	Close func(err error)
 }
 
-// maxHead is how much of a stream may be held back before its commit point.
-const maxHead = 64 << 10
+// How much of a stream may be held back before its commit point. The events that
+// begin a response repeat its request, with all of its instructions and tools.
+const (
+	maxHead      = 64 << 10
+	maxTypedHead = 1 << 20
+)
 
 // heldCost is what holding back an event takes besides its data.
 const heldCost = 256
@@ -73,7 +91,11 @@ func (s *Stream) Ahead() <-chan struct{} {
 	s.ahead = ready
 	go func() {
 		defer close(ready)
-		for size := 0; size < maxHead; {
+		most := maxHead
+		if s.typed {
+			most = maxTypedHead
+		}
+		for size := 0; size < most; {
 			e, err := s.read()
 			if err != nil {
 				s.heldErr = err
@@ -86,7 +108,7 @@ func (s *Stream) Ahead() <-chan struct{} {
 			size += len(e.Data) + heldCost
 			if root, err := ReadValue(e.Data); err == nil {
 				e.Root = root
-				e.Err = failure(e.Name, root)
+				e.Err = e.failure(s.typed)
 			}
 			s.held = append(s.held, e)
 			if e.Content || e.Done || e.Err.Kind() != Missing {
@@ -120,8 +142,9 @@ func (s *Stream) Commit() (Event, error) {
 }
 
 // Next returns the next event. At the end the error is io.EOF if the stream was
-// whole: if it had its [DONE], or a finish reason and a clean end, or an error
-// event, which is itself an end. Otherwise it is a *CutError.
+// whole: if it had its [DONE], or the typed event that ends it, or a finish reason
+// and a clean end, or an error event, which is itself an end. Otherwise it is a
+// *CutError. Behind the event that ends a typed stream, a [DONE] may follow.
 func (s *Stream) Next() (Event, error) {
 	if s.ahead != nil {
 		<-s.ahead

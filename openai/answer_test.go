@@ -77,27 +77,6 @@ func TestAhead(t *testing.T) {
 	}
 }
 
-// TestEndedWaitsForWhatIsHeldBack makes sure that nobody ends a stream before
-// the error that Ahead stopped at was handed out.
-func TestEndedWaitsForWhatIsHeldBack(t *testing.T) {
-	t.Parallel()
-	s := openai.NewStream(strings.NewReader(sse(chunkRole, `{"error":{"message":"m"}}`)))
-	s.Ahead()
-	var got []bool
-	for {
-		if _, err := s.Next(); err != nil {
-			break
-		}
-		got = append(got, s.Ended())
-		if s.Buffered() == s.Ended() {
-			t.Errorf("Buffered() = %v and Ended() = %v", s.Buffered(), s.Ended())
-		}
-	}
-	if diff := cmp.Diff([]bool{false, true}, got); diff != "" {
-		t.Errorf("Ended() after each event (-want +got):\n%s", diff)
-	}
-}
-
 func TestAheadKeepsWhatReadingFailedWith(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("connection reset")

@@ -2,10 +2,12 @@ package openai
 
 import "bytes"
 
-// Usage is what a request used, in tokens, as upstream reports it.
+// Usage is what a request used, in tokens or seconds, as upstream reports it.
 type Usage struct {
 	Prompt, Completion int64
 	Cached, Reasoning  int64 // parts of Prompt and of Completion
+
+	Seconds float64 // of audio, where that is what is paid for
 }
 
 // readUsage reads a usage object; ok is false where v is none.
@@ -19,6 +21,10 @@ func readUsage(v Value) (u Usage, ok bool) {
 		u.Reasoning, _ = v.Get("completion_tokens_details").Get("reasoning_tokens").Int()
 		return u, true
 	}
+	if v.Get("type").Is("duration") {
+		u.Seconds, ok = v.Get("seconds").Float()
+		return u, ok
+	}
 	// The Responses API, images and audio have names of their own.
 	u.Prompt, ok = v.Get("input_tokens").Int()
 	u.Completion, _ = v.Get("output_tokens").Int()
@@ -31,7 +37,7 @@ func readUsage(v Value) (u Usage, ok bool) {
 // a stream.
 type Facts struct {
 	ID, Model    string
-	FinishReason string // the last one that a choice gave
+	FinishReason string // the last one that a choice gave; a response's status, or why it is incomplete
 	Usage        Usage
 	HasUsage     bool
 	Filtered     bool // a content filter ended or withheld a choice
@@ -54,8 +60,9 @@ func ReadAnswer(body []byte) (Facts, error) {
 
 // note takes note of one chunk, of one typed event, or of a whole answer.
 func (f *Facts) note(root Value) {
+	whole := root.Get("object").Is("response")
 	if response := root.Get("response"); response.Kind() == Object {
-		root = response
+		root, whole = response, true
 	}
 	if f.ID == "" {
 		f.ID = root.Get("id").Text()
@@ -69,16 +76,40 @@ func (f *Facts) note(root Value) {
 			f.Filtered = f.Filtered || f.FinishReason == "content_filter"
 		}
 	}
-	if status := root.Get("status"); status.Kind() == String && root.Get("object").Is("response") {
-		f.FinishReason = status.Text()
-		if reason := root.Get("incomplete_details").Get("reason"); reason.Kind() == String {
-			f.FinishReason = reason.Text()
-		}
-		f.Filtered = f.Filtered || f.FinishReason == "content_filter"
+	if whole {
+		f.response(root)
 	}
-	if u, ok := readUsage(root.Get("usage")); ok {
-		f.Usage, f.HasUsage = u, true
+	f.used(root)
+}
+
+// response takes note of how a response has ended, once it has.
+func (f *Facts) response(root Value) {
+	status := root.Get("status").Text()
+	if status == "" || status == "queued" || status == "in_progress" {
+		return
 	}
+	f.FinishReason = status
+	if reason := root.Get("incomplete_details").Get("reason").Text(); reason != "" {
+		f.FinishReason = reason
+	}
+	f.Filtered = f.Filtered || f.FinishReason == "content_filter" || root.Get("error").Get("code").Is("content_filter")
+	for _, filter := range root.Get("content_filters").Elements() {
+		f.Filtered = f.Filtered || filter.Get("blocked").IsTrue()
+	}
+}
+
+// used takes note of what was used. In a stream of images each says what it took
+// of itself; the prompt is the same one.
+func (f *Facts) used(root Value) {
+	u, ok := readUsage(root.Get("usage"))
+	if !ok {
+		return
+	}
+	if kind := root.Get("type"); f.HasUsage && (kind.Is("image_generation.completed") || kind.Is("image_edit.completed")) {
+		u.Prompt = max(u.Prompt, f.Usage.Prompt)
+		u.Completion += f.Usage.Completion
+	}
+	f.Usage, f.HasUsage = u, true
 }
 
 // Event is one event of a stream. Its bytes are good until the next one is read.
@@ -87,9 +118,9 @@ type Event struct {
 	Data    []byte // what stood behind data:
 	Root    Value  // Data's object; the zero Value for [DONE] and comments
 	Comment bool   // a comment alone: a sign of life
-	Done    bool   // [DONE], or the typed event that ends a stream
+	Done    bool   // [DONE], or the typed event that ends a stream; response.failed is, and has an Err
 	Content bool   // it bears output that a client would show or act on
-	Finish  bool   // a choice has ended
+	Finish  bool   // a choice has ended, or an image, or all of a typed stream
 	Err     Value  // what an error event says, an object as a rule; else the zero Value
 }
 
@@ -104,7 +135,9 @@ func (e *Event) read(typed bool) error {
 		return err
 	}
 	e.Root = root
-	if e.Err = failure(e.Name, root); e.Err.Kind() != Missing {
+	if e.Err = e.failure(typed); e.Err.Kind() != Missing {
+		e.Done = typed && e.reports()
+		e.Finish = e.Done
 		return nil
 	}
 	if typed {
@@ -135,24 +168,6 @@ func (e *Event) tokens() int64 {
 	}
 	const each = 4 // bytes
 	return max(1, int64(size/each))
-}
-
-// failure returns an event's error, the zero Value where it has none. One whose
-// name is error is one as a whole.
-func failure(name string, root Value) Value {
-	if e := root.Get("error"); e.Kind() == Object || e.Kind() == String {
-		return e
-	}
-	if name == "error" || root.Get("type").Is("error") {
-		return root
-	}
-	if root.Get("type").Is("response.failed") {
-		if e := root.Get("response").Get("error"); e.Kind() == Object {
-			return e
-		}
-		return root
-	}
-	return Value{}
 }
 
 // ends reports whether a choice gives its finish reason. Some servers send an

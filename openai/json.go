@@ -73,7 +73,7 @@ func ParseValue(src []byte) (Value, error) {
 // what an upstream may send and no rule is decided by: duplicate names, of which
 // the first is found, half surrogates and bytes that are not UTF-8, which decode
 // to U+FFFD and to themselves, a byte order mark, and ever so many values. What a
-// member logprobs holds can be read as raw text alone. Who edits or hands on the
+// member logprobs or embedding holds can be read as raw text alone. Who edits or hands on the
 // text keeps all of it.
 func ReadValue(src []byte) (Value, error) {
 	p := parser{document: &document{src: src, nodes: make([]node, 0, 16+len(src)/24)}, lenient: true}
@@ -315,7 +315,7 @@ func (p *parser) member() error {
 	p.space()
 	at := len(p.nodes)
 	err := p.value()
-	if p.lenient && err == nil && (Value{p.document, at - 1}).Is("logprobs") {
+	if name := (Value{p.document, at - 1}); p.lenient && err == nil && (name.Is("logprobs") || name.Is("embedding")) {
 		p.nodes = p.nodes[:at+1]
 		p.nodes[at].next = uint32(at + 1) //nolint:gosec // as in open
 	}

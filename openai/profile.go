@@ -1,9 +1,16 @@
 package openai
 
-import "bytes"
+import (
+	"bytes"
+	"math"
+)
 
 // Profile is the dialect in which a client is shown a stream.
 type Profile struct {
+	// Operation is what the stream answers. Typed events are relayed as upstream
+	// sent them, whatever else the profile says: no client is known to stumble
+	// over one.
+	Operation Operation
 	// OpenAI is set for a client that called an OpenAI path. It is spared what
 	// only Azure sends: chunks without a choice, choices without a delta, empty
 	// ids. A client of an Azure path gets what Azure sent.
@@ -19,10 +26,17 @@ type Rewriter struct {
 	id, created string // of the stream, as JSON; "" until known
 	model       string
 	prompt      string // prompt_filter_results that no chunk has carried yet
+	next        int64  // the number of the next typed event; below 0 they have none
 }
 
 // NewRewriter returns a Rewriter for one stream.
-func NewRewriter(p Profile) *Rewriter { return &Rewriter{profile: p} }
+func NewRewriter(p Profile) *Rewriter {
+	w := &Rewriter{profile: p}
+	if p.Operation != Responses {
+		w.next = -1
+	}
+	return w
+}
 
 // Append appends e to dst as it goes to the client, and nothing where the client
 // is to see nothing of it. Values that the profile leaves alone keep their bytes.
@@ -30,13 +44,49 @@ func (w *Rewriter) Append(dst []byte, e Event) []byte {
 	switch {
 	case e.Comment:
 		return append(dst, ": keep-alive\n\n"...)
-	case e.Done:
+	case e.Done && e.Root.Kind() == Missing:
 		return AppendDone(dst)
+	case w.profile.Operation.Typed():
+		return w.typed(dst, e)
 	case e.Err.Kind() != Missing:
 		return appendData(dst, errorFirst(e))
 	default:
 		return w.chunk(dst, e)
 	}
+}
+
+// AppendError appends the event that ends the stream in an error, as the clients
+// of its operation expect it. Nothing may follow it.
+func (w *Rewriter) AppendError(dst []byte, err *Error) []byte {
+	if w.profile.Operation.Typed() {
+		return appendFailure(dst, err.Envelope(), w.next)
+	}
+	return AppendError(dst, err)
+}
+
+// AppendEnd appends what ends a whole stream that had no [DONE]: that, in a stream
+// of chunks, and nothing in one of typed events.
+func (w *Rewriter) AppendEnd(dst []byte) []byte {
+	if w.profile.Operation.Typed() {
+		return dst
+	}
+	return AppendDone(dst)
+}
+
+// typed relays a typed event. An error is shown in all the forms that clients look
+// for; a response that failed is no error to them.
+func (w *Rewriter) typed(dst []byte, e Event) []byte {
+	number, ok := e.Root.Get("sequence_number").Int()
+	if !ok || number < 0 {
+		number = w.next
+	}
+	if number >= 0 && number < math.MaxInt64 {
+		w.next = max(w.next, number+1)
+	}
+	if e.Err.Kind() != Missing && !e.Done {
+		return appendFailure(dst, NormalizeError(500, e.body(true)), number)
+	}
+	return appendEvent(dst, e.Name, e.Data)
 }
 
 func (w *Rewriter) chunk(dst []byte, e Event) []byte {
@@ -65,11 +115,19 @@ func (w *Rewriter) chunk(dst []byte, e Event) []byte {
 	return appendData(dst, Apply(e.Data, edits...))
 }
 
-// AppendDone appends the event that ends a stream.
+// AppendDone appends the event that ends a stream of chunks.
 func AppendDone(dst []byte) []byte { return append(dst, "data: [DONE]\n\n"...) }
 
-// AppendError appends the event that ends a stream in an error.
+// AppendError appends the event that ends a stream of chunks in an error.
 func AppendError(dst []byte, err *Error) []byte { return appendData(dst, err.Envelope()) }
+
+// appendEvent appends an event with its name; "" none.
+func appendEvent(dst []byte, name string, data []byte) []byte {
+	if name != "" {
+		dst = append(dst, "event: "+name+"\n"...)
+	}
+	return appendData(dst, data)
+}
 
 // appendData appends an event. White space between JSON tokens must not end its
 // line.
@@ -112,20 +170,8 @@ func (w *Rewriter) plain(root Value) (edits []Edit, keep bool) {
 		}
 		return edits, false
 	}
-	empty := choices.Len() > 0
-	for _, c := range choices.Elements() {
-		k := c.Get("delta").Kind()
-		if c.Get("text").Kind() == String {
-			k = Object // it is a completion's, which has no delta
-		}
-		if k == Object || ends(c) {
-			empty = false
-		}
-		if k != Object && c.Kind() == Object {
-			edits = append(edits, c.Set("delta", "{}"))
-		}
-	}
-	if empty {
+	edits, keep = w.complete(choices)
+	if !keep {
 		return edits, false
 	}
 	if w.prompt != "" && choices.Len() > 0 {
@@ -135,14 +181,36 @@ func (w *Rewriter) plain(root Value) (edits []Edit, keep bool) {
 	return w.fill(root, edits), true
 }
 
+// complete gives choices that have none an empty output. Those that say nothing
+// are not kept.
+func (w *Rewriter) complete(choices Value) (edits []Edit, keep bool) {
+	name, kind, empty := "delta", Object, "{}"
+	if w.profile.Operation == Completions {
+		name, kind, empty = "text", String, `""`
+	}
+	keep = choices.Len() == 0
+	for _, c := range choices.Elements() {
+		has := c.Get(name).Kind() == kind
+		keep = keep || has || ends(c)
+		if !has && c.Kind() == Object {
+			edits = append(edits, c.Set(name, empty))
+		}
+	}
+	return edits, keep
+}
+
 // fill gives a chunk the id and the like that the others of its stream have.
 func (w *Rewriter) fill(root Value, edits []Edit) []Edit {
 	if id := root.Get("id"); w.id == "" && len(id.Bytes()) > 0 {
 		w.id = string(id.Raw())
 		w.created, w.model = string(root.Get("created").Raw()), string(root.Get("model").Raw())
 	}
-	if root.Get("object").Is("") && root.Get("choices").At(0).Get("text").Kind() != String {
-		edits = append(edits, root.Set("object", `"chat.completion.chunk"`))
+	if root.Get("object").Is("") {
+		object := `"chat.completion.chunk"`
+		if w.profile.Operation == Completions {
+			object = `"text_completion"`
+		}
+		edits = append(edits, root.Set("object", object))
 	}
 	if !root.Get("id").Is("") || w.id == "" {
 		return edits

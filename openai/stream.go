@@ -42,7 +42,7 @@ type Stream struct {
 	finished bool // a choice has ended
 	produced int64
 	done     bool   // [DONE] was read
-	failure  []byte // the data of the error event that was read; nil none
+	failure  []byte // what the error event that was read says, as a body; nil none
 
 	ahead   <-chan struct{} // closed when Ahead has read; nil where it need not be waited for
 	held    []Event         // what Ahead has read
@@ -74,10 +74,15 @@ func (s *Stream) read() (Event, error) {
 			s.from, s.seen = len(s.buf), 0
 			return Event{}, s.end()
 		}
-		s.done = s.done || e.Done
 		s.finished = s.finished || e.Finish
+		if s.typed && e.Done && !s.finished && s.failure == nil {
+			s.err = errors.New("a typed stream has [DONE] before its last event")
+			s.from, s.seen = len(s.buf), 0
+			return Event{}, s.end()
+		}
+		s.done = s.done || e.Done
 		if s.failure == nil && e.Err.Kind() != Missing {
-			s.failure = bytes.Clone(e.Data)
+			s.failure = e.body(s.typed)
 		}
 		s.produced += e.tokens()
 		s.note(e.Root)
@@ -89,17 +94,10 @@ func (s *Stream) read() (Event, error) {
 // every four bytes of content, and no less than one for each event with content.
 func (s *Stream) Produced() int64 { return s.produced }
 
-// Failure returns the data of the error event that ended the stream, nil where
-// none has been read.
+// Failure returns what the error event that ended the stream says, in the form of
+// the body of an answer that is an error, nil where none has been read. The event
+// may be a chunk, a typed error, or a response that failed.
 func (s *Stream) Failure() []byte { return s.failure }
-
-// Ended reports whether nothing can follow that a client must see: [DONE] or an
-// error event has been read, and nothing is held back.
-func (s *Stream) Ended() bool { return len(s.held) == 0 && (s.done || s.failure != nil) }
-
-// Finished reports whether a choice has ended, and so whether a clean end of the
-// bytes would be the answer's own.
-func (s *Stream) Finished() bool { return s.finished }
 
 // Buffered reports whether the next event is here already.
 func (s *Stream) Buffered() bool {

@@ -315,24 +315,23 @@ func TestDeltas(t *testing.T) {
 	openai.Generated(openai.Value{}, func(int64, openai.Value) { t.Error("the zero Event has deltas") })
 }
 
-func TestStreamSaysWhereItIs(t *testing.T) {
+func TestStreamSaysWhetherMoreIsHere(t *testing.T) {
 	t.Parallel()
 	s := openai.NewStream(io.MultiReader(strings.NewReader(sse(chunkRole, chunkFinish)+"data: "), strings.NewReader("[DONE]\n\n")))
-	type state struct{ Buffered, Finished, Ended bool }
-	var got []state
+	var got []bool
 	for {
 		if _, err := s.Next(); err != nil {
 			break
 		}
-		got = append(got, state{s.Buffered(), s.Finished(), s.Ended()})
+		got = append(got, s.Buffered())
 	}
-	want := []state{{Buffered: true}, {Finished: true}, {Finished: true, Ended: true}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the stream's states (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]bool{true, false, false}, got); diff != "" {
+		t.Errorf("Buffered() behind each event (-want +got):\n%s", diff)
 	}
-	s = openai.NewStream(strings.NewReader(sse(`{"error":{}}`)))
-	if _, err := s.Next(); err != nil || !s.Ended() || s.Finished() {
-		t.Errorf("after an error event: %v, ended %v, finished %v", err, s.Ended(), s.Finished())
+	s = openai.NewStream(strings.NewReader(sse(chunkRole, chunkContent)))
+	<-s.Ahead()
+	if _, err := s.Next(); err != nil || !s.Buffered() {
+		t.Errorf("an event that is held back is not here: %v", err)
 	}
 }
 
