@@ -72,7 +72,13 @@ func (c *call) admit() *Step {
 	}
 	headers.Set("x-ratelimit-reset-"+map[string]string{"call": "requests", "token": "tokens"}[kind],
 		strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	return rateLimit(kind, "OpenAI S0", wait)
+	return c.operated(rateLimit(kind, "OpenAI S0", wait))
+}
+
+// operated names the operation in a 429's text.
+func (c *call) operated(s *Step) *Step {
+	s.Body = strings.Replace(s.Body, chatOperation, cmp.Or(c.route.operation, chatOperation), 1)
+	return s
 }
 
 // cost is Azure's estimate of a request on arrival: the prompt, and max_tokens
@@ -80,6 +86,9 @@ func (c *call) admit() *Step {
 func (c *call) cost() int {
 	if c.chat == nil {
 		return 0
+	}
+	if c.chat.mute {
+		return c.chat.promptTokens()
 	}
 	return c.chat.promptTokens() + max(1, c.chat.n)*cmp.Or(c.chat.maxTokens(), 16)
 }

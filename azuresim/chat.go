@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -18,18 +17,6 @@ type completion struct {
 	refusal bool
 	calls   []toolCall
 	finish  string
-}
-
-type toolCall struct {
-	id, name, arguments string
-	custom              bool
-}
-
-func (t toolCall) object() object {
-	if t.custom {
-		return object{"id": t.id, "type": "custom", "custom": object{"name": t.name, "input": t.arguments}}
-	}
-	return object{"id": t.id, "type": "function", "function": object{"name": t.name, "arguments": t.arguments}}
 }
 
 // bytes is what the choice costs as output.
@@ -46,7 +33,8 @@ func (c *call) completions() []completion {
 	all := make([]completion, c.chat.n)
 	for i := range all {
 		m := completion{finish: "stop", refusal: c.step.shape.refusal}
-		if m.calls = c.toolCalls(i); m.calls != nil {
+		m.calls = c.toolCalls(i)
+		if m.calls != nil && m.calls[0].builtin == "" {
 			m.finish = "tool_calls"
 		} else {
 			m.text = c.text(i)
@@ -62,7 +50,6 @@ func (c *call) completions() []completion {
 func (c *call) text(choice int) string {
 	q := c.chat
 	said := q.lastUser()
-	word, rest, _ := strings.Cut(said, " ")
 	var text string
 	switch {
 	case c.step.Content != "":
@@ -73,15 +60,22 @@ func (c *call) text(choice int) string {
 		return encode(object{"answer": firstWords(said, 24)})
 	case q.last().Role == "tool":
 		text = "The tool answered: " + firstWords(q.last().text, 24)
-	case word == "!words":
-		text = manyWords(rest)
 	default:
-		text = fmt.Sprintf("You said: %s. That was turn %d of our conversation.", firstWords(said, 24), q.turns())
+		text = c.reply(said, fmt.Sprintf(". That was turn %d of our conversation.", q.turns()))
 	}
 	if choice > 0 {
 		text = fmt.Sprintf("(%d) %s", choice, text)
 	}
 	return text
+}
+
+// reply is what is answered to words said, with tail behind them.
+func (c *call) reply(said, tail string) string {
+	word, rest, _ := strings.Cut(said, " ")
+	if word == "!words" {
+		return manyWords(rest)
+	}
+	return cmp.Or(c.step.Content, "You said: "+firstWords(said, 24)+tail)
 }
 
 // turns counts the user's messages.
@@ -134,38 +128,6 @@ func (c *call) bound(m *completion) {
 	}
 }
 
-// toolCalls returns the call that the request forces or asks for with "!tool
-// NAME [ARGUMENTS]". After a tool's result there is none.
-func (c *call) toolCalls(choice int) []toolCall {
-	q := c.chat
-	if len(q.tools) == 0 || q.last().Role != "user" || q.choice.mode == "none" {
-		return nil
-	}
-	name, arguments := "", ""
-	if rest, ok := strings.CutPrefix(q.lastUser(), "!tool"); ok {
-		name, arguments, _ = strings.Cut(strings.TrimSpace(rest), " ")
-		name = cmp.Or(name, q.tools[0].name())
-	}
-	if q.choice.mode == "required" || q.choice.name != "" {
-		name = cmp.Or(q.choice.name, name, q.tools[0].name())
-	}
-	i := slices.IndexFunc(q.tools, func(t tool) bool { return t.name() == name })
-	if i < 0 {
-		return nil
-	}
-	t := q.tools[i]
-	custom := t.Type == "custom"
-	switch {
-	case c.step.shape.badCall:
-		arguments = `{"unfinished": `
-	case custom:
-		arguments = cmp.Or(arguments, "input")
-	default:
-		arguments = cmp.Or(arguments, instance(t.Function.Parameters))
-	}
-	return []toolCall{{id: fmt.Sprintf("call_%06d%02d", c.number, choice), name: name, arguments: arguments, custom: custom}}
-}
-
 // envelope is what a whole answer and a chunk have in common.
 func (c *call) envelope(kind string) object {
 	o := object{
@@ -175,7 +137,7 @@ func (c *call) envelope(kind string) object {
 	return o
 }
 
-func (c *call) id() string { return fmt.Sprintf("chatcmpl-sim%06d", c.number) }
+func (c *call) id() string { return cmp.Or(c.unique, fmt.Sprintf("chatcmpl-sim%06d", c.number)) }
 
 func (c *call) fingerprint() any {
 	if c.dep.Reasoning {
@@ -188,6 +150,18 @@ func (c *call) fingerprint() any {
 
 // azure reports whether the answer has what only Azure adds.
 func (c *call) azure() bool { return c.route.family != familyOpenAI }
+
+// composeChat answers a chat, and keeps the answer where it is asked to.
+func (c *call) composeChat() (*Step, []event) {
+	all := c.completions()
+	body, output := c.body(all)
+	c.keepChat(body)
+	if c.wantsStream() {
+		return nil, c.events(all)
+	}
+	c.bill(output)
+	return answer(http.StatusOK, body), nil
+}
 
 // body composes the whole answer and returns it with its tokens of output.
 func (c *call) body(all []completion) (object, int) {

@@ -161,11 +161,14 @@ func limited(s *Step, wait time.Duration) *Step {
 	return s
 }
 
+// chatOperation is how a 429 names a chat.
+const chatOperation = "ChatCompletions_Create"
+
 // rateLimit is the 429 of a pay-as-you-go deployment; kind is token or call.
 func rateLimit(kind, tier string, wait time.Duration) *Step {
 	seconds := int((wait + time.Second - 1) / time.Second)
 	return limited(doorError(http.StatusTooManyRequests, "429", fmt.Sprintf(
-		"Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-10-21 have exceeded %s rate limit of your current %s pricing tier. Please retry after %d seconds. Please go here: https://aka.ms/oai/quotaincrease if you would like to further increase the default rate limit.",
+		"Requests to the "+chatOperation+" Operation under Azure OpenAI API version 2024-10-21 have exceeded %s rate limit of your current %s pricing tier. Please retry after %d seconds. Please go here: https://aka.ms/oai/quotaincrease if you would like to further increase the default rate limit.",
 		kind, tier, seconds)), wait)
 }
 

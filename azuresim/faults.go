@@ -91,6 +91,9 @@ func hot(name string, step func(*call) *Step) applier {
 
 // streams reports whether the request asks for a stream.
 func (c *call) streams() bool {
+	if c.form != nil {
+		return c.form.value("stream") == "true"
+	}
 	var body struct {
 		Stream bool `json:"stream"`
 	}
@@ -108,6 +111,9 @@ func unicodeError() *Step {
 func inStream(c *call, step *Step) *Step {
 	if !c.streams() {
 		return step
+	}
+	if c.route.typed {
+		return &Step{Chunks: []string{typedError(step, errorNested, 0)}}
 	}
 	return &Step{Chunks: []string{"data: " + step.Body + "\n\n"}}
 }

@@ -39,29 +39,43 @@ func contentFaults() map[string]fault {
 
 // cutFaults break an answer off.
 func cutFaults() map[string]fault {
-	late := func(event string) applier {
-		return with(func(s *Step) { s.Inject, s.InjectAt, s.CutEvents, s.OfContent = event, 1, 1, true })
+	failure := modelError(http.StatusInternalServerError, "The server had an error while processing your request.", "server_error", "", "")
+	typed := func(event string, step *Step, form errorForm) applier {
+		return func(c *call, s *Step, _ string, _ bool) {
+			s.Inject, s.InjectAt, s.CutEvents, s.OfContent = event, 1, 1, true
+			if c.route.typed {
+				s.shape.inject = func(sequence int) string { return typedError(step, form, sequence) }
+			}
+		}
 	}
+	late := func(event string) applier { return typed(event, failure, errorNested) }
 	at := func(change func(*Step)) applier {
 		return with(func(s *Step) {
 			s.CutEvents, s.OfContent = 1, true
 			change(s)
 		})
 	}
-	errorEvent := "data: " + modelError(http.StatusInternalServerError, "The server had an error while processing your request.", "server_error", "", "").Body + "\n\n"
+	errorEvent := "data: " + failure.Body + "\n\n"
 	return map[string]fault{
-		"cut-stream":       {"a stream that ends cleanly before its finish", at(func(*Step) {})},
-		"cut-first":        {"a stream that ends cleanly after its first event", with(func(s *Step) { s.CutEvents = 1 })},
-		"reset-stream":     {"a connection reset in the middle of an event", at(func(s *Step) { s.CutMid, s.Reset = true, true })},
-		"reset-between":    {"a connection reset between two events", at(func(s *Step) { s.Reset = true })},
-		"reset-first":      {"a connection reset before a byte", with(func(s *Step) { s.CloseAfterRead, s.Reset = true, true })},
-		"no-done":          {"a stream without [DONE]", with(func(s *Step) { s.NoDone = true })},
-		"no-finish":        {"[DONE] without a finish_reason", with(func(s *Step) { s.shape.hidden = []string{kindFinish} })},
-		"error-late":       {"an error event after content, then the end", late(errorEvent)},
-		"error-event":      {"the same with event: error", late("event: error\n" + errorEvent)},
-		"error-done":       {"the same with [DONE] behind it", late(errorEvent + "data: [DONE]\n\n")},
-		"error-last-key":   {"an error event whose error is not the first key", late(`data: {"choices":[],"error":{"message":"The server had an error","type":"server_error","param":null,"code":null}}` + "\n\n")},
-		"unicode-late":     {"invalid Unicode after content", late("data: " + unicodeError().Body + "\n\n")},
+		"cut-stream":     {"a stream that ends cleanly before its finish", at(func(*Step) {})},
+		"cut-first":      {"a stream that ends cleanly after its first event", with(func(s *Step) { s.CutEvents = 1 })},
+		"reset-stream":   {"a connection reset in the middle of an event", at(func(s *Step) { s.CutMid, s.Reset = true, true })},
+		"reset-between":  {"a connection reset between two events", at(func(s *Step) { s.Reset = true })},
+		"reset-first":    {"a connection reset before a byte", with(func(s *Step) { s.CloseAfterRead, s.Reset = true, true })},
+		"no-done":        {"a stream without [DONE]", with(func(s *Step) { s.NoDone = true })},
+		"no-finish":      {"[DONE] without a finish_reason", with(func(s *Step) { s.shape.hidden = []string{kindFinish} })},
+		"error-late":     {"an error event after content, then the end", late(errorEvent)},
+		"error-event":    {"the same with event: error", late("event: error\n" + errorEvent)},
+		"error-done":     {"the same with [DONE] behind it", late(errorEvent + "data: [DONE]\n\n")},
+		"error-last-key": {"an error event whose error is not the first key", late(`data: {"choices":[],"error":{"message":"The server had an error","type":"server_error","param":null,"code":null}}` + "\n\n")},
+		"unicode-late":   {"invalid Unicode after content", typed("data: "+unicodeError().Body+"\n\n", unicodeError(), errorNested)},
+		"error-flat":     {"error-event with the fields of the Responses API's specification", typed("event: error\n"+errorEvent, failure, errorFlat)},
+		"error-both":     {"error-event with both shapes of the Responses API", typed("event: error\n"+errorEvent, failure, errorBoth)},
+		"response-failed": {"a response that fails after its first content; elsewhere error-late", func(c *call, s *Step, argument string, counted bool) {
+			if s.shape.failed = c.route.typed; !s.shape.failed {
+				late(errorEvent)(c, s, argument, counted)
+			}
+		}},
 		"truncated-json":   {"a body shorter than its Content-Length", with(func(s *Step) { s.CutBytes, s.shape.plain = 100, true })},
 		"short-json":       {"half a JSON body of the right length", always(&Step{Status: http.StatusOK, Body: `{"choices":[{"index":0,"message":{"role":"assist`})},
 		"unfinished-json":  {"half a JSON body, then silence", with(func(s *Step) { s.shape.unfinish, s.shape.plain = true, true })},

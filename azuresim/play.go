@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -34,26 +35,42 @@ func (c *call) play() {
 	}
 }
 
-// complete answers with a completion.
+// complete answers with what the endpoint composes.
 func (c *call) complete() {
-	if !c.wait(c.dep.Latency) {
+	if c.route.socket {
+		c.converse()
 		return
 	}
-	c.successHeaders(c.w.Header())
-	all := c.completions()
-	c.output = make([]int, len(all))
-	c.note(func(r *Request) { r.PromptTokens = c.chat.promptTokens() })
-	if c.chat.stream && !c.step.shape.plain {
+	if !c.background() && !c.wait(c.dep.Latency) {
+		return
+	}
+	answer, events := c.route.compose(c)
+	if answer == nil {
+		c.successHeaders(c.w.Header())
 		c.w.Header().Set("x-accel-buffering", "no")
 		c.w.Header().Set("Cache-Control", "no-cache")
 		c.head(http.StatusOK, "text/event-stream")
-		c.stream(c.events(all))
+		c.stream(events)
 		return
 	}
-	body, output := c.body(all)
-	c.head(http.StatusOK, "application/json")
-	c.note(func(r *Request) { r.CompletionTokens = output })
-	c.whole(encode(body))
+	if c.chat != nil && answer.Status < http.StatusBadRequest {
+		c.successHeaders(c.w.Header())
+	}
+	maps.Copy(c.w.Header(), answer.Header)
+	c.head(answer.Status, cmp.Or(c.w.Header().Get("Content-Type"), "application/json"))
+	if answer.Chunks != nil {
+		c.raws(answer.Chunks)
+		return
+	}
+	c.whole(answer.Body)
+}
+
+// wantsStream reports whether the answer is to be a stream.
+func (c *call) wantsStream() bool { return c.chat.stream && !c.step.shape.plain }
+
+// bill notes what a plain answer costs.
+func (c *call) bill(output int) {
+	c.note(func(r *Request) { r.PromptTokens, r.CompletionTokens = c.chat.promptTokens(), output })
 }
 
 // head sets the headers every answer has, and then those of the step. The
@@ -131,11 +148,14 @@ func (c *call) raws(chunks []string) {
 func (c *call) stream(list []event) {
 	o := c.open()
 	c.w.WriteHeader(c.seen.Status)
+	if c.chat != nil {
+		c.note(func(r *Request) { r.PromptTokens = c.chat.promptTokens() })
+	}
 	sent, last := 0, -1
 	for i := 0; i < len(list); i++ {
 		if sent > last {
 			last = sent
-			if err := c.interrupt(o, sent); err != nil {
+			if err := c.interrupt(o, sent, i); err != nil {
 				c.end(err)
 				return
 			}
@@ -160,8 +180,12 @@ func (c *call) stream(list []event) {
 	c.linger(o)
 }
 
-// interrupt does what the step wants after so many events.
-func (c *call) interrupt(o *wire, sent int) error {
+// interrupt does what the step wants after so many events that count, and so
+// many of all.
+func (c *call) interrupt(o *wire, sent, all int) error {
+	if c.step.shape.inject != nil {
+		c.step.Inject = c.step.shape.inject(all)
+	}
 	if c.step.Inject != "" && sent == c.step.InjectAt {
 		if err := o.send(c.step.Inject); err != nil {
 			return err
@@ -186,8 +210,11 @@ func (c *call) cut(o *wire, next string) {
 
 // served counts what e brought the client.
 func (c *call) served(e event) {
-	if e.bytes == 0 {
+	if e.bytes == 0 || c.chat == nil {
 		return
+	}
+	for len(c.output) <= e.choice {
+		c.output = append(c.output, 0)
 	}
 	c.output[e.choice] += e.bytes
 	sum := c.reasoningTokens()

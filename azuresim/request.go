@@ -2,6 +2,7 @@ package azuresim
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -22,6 +23,9 @@ type chatRequest struct {
 	choice     toolChoice
 	format     responseFormat
 	effort     string
+	plain      bool // of bare texts, which cost no more than they are
+	mute       bool // the answer costs no tokens
+	tokens     int  // of the prompt besides its texts
 }
 
 type message struct {
@@ -42,9 +46,20 @@ type tool struct {
 	Custom struct {
 		Name string `json:"name"`
 	} `json:"custom"`
+	Name       string          `json:"name"`       // of the Responses API
+	Parameters json.RawMessage `json:"parameters"` // of the Responses API
+	Label      string          `json:"server_label"`
 }
 
-func (t tool) name() string { return t.Function.Name + t.Custom.Name }
+// name is what the tool is called by: a built-in one by its type.
+func (t tool) name() string {
+	if t.builtin() {
+		return t.Type
+	}
+	return t.Function.Name + t.Custom.Name + t.Name
+}
+
+func (t tool) builtin() bool { return builtins()[t.Type].item != "" }
 
 // toolChoice is none, auto, required, or the name of a tool that must be called.
 type toolChoice struct {
@@ -74,22 +89,17 @@ type responseFormat struct {
 // readChat decodes the body, or returns the 400 that says why not.
 func (c *call) readChat() *Step {
 	q := &chatRequest{n: 1}
-	if err := json.Unmarshal(c.raw, &q.fields); err != nil || q.fields == nil {
-		return invalid("We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly.)", "", "")
-	}
 	var options struct {
 		Usage bool `json:"include_usage"`
 	}
 	var stop any
-	for name, into := range map[string]any{
+	if refused := c.readFields(q, map[string]any{
 		"messages": &q.messages, "stream": &q.stream, "stream_options": &options, "n": &q.n,
 		"max_tokens": &q.limit, "max_completion_tokens": &q.completion, "temperature": &q.heat,
 		"stop": &stop, "tools": &q.tools, "tool_choice": &q.choice, "response_format": &q.format,
 		"reasoning_effort": &q.effort,
-	} {
-		if raw, ok := q.fields[name]; ok && json.Unmarshal(raw, into) != nil {
-			return invalid("Invalid type for '"+name+"'.", name, "invalid_type")
-		}
+	}); refused != nil {
+		return refused
 	}
 	q.usage = options.Usage
 	switch stop := stop.(type) {
@@ -109,6 +119,19 @@ func (c *call) readChat() *Step {
 	return nil
 }
 
+// readFields decodes the body of q, and the fields named, in place.
+func (c *call) readFields(q *chatRequest, into map[string]any) *Step {
+	if err := json.Unmarshal(c.raw, &q.fields); err != nil || q.fields == nil {
+		return invalid("We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly.)", "", "")
+	}
+	for _, name := range slices.Sorted(maps.Keys(into)) {
+		if raw, ok := q.fields[name]; ok && json.Unmarshal(raw, into[name]) != nil {
+			return invalid("Invalid type for '"+name+"'.", name, "invalid_type")
+		}
+	}
+	return nil
+}
+
 // read finds the text and the images of the content.
 func (m *message) read() {
 	var parts []struct {
@@ -122,9 +145,9 @@ func (m *message) read() {
 	var texts []string
 	for _, p := range parts {
 		switch p.Type {
-		case "text", "refusal":
+		case "text", "refusal", "input_text", "output_text":
 			texts = append(texts, p.Text+p.Refusal)
-		case "image_url":
+		case "image_url", "input_image":
 			m.images++
 		}
 	}
@@ -188,11 +211,14 @@ func textTokens(bytes int) int { return (bytes + 3) / 4 }
 
 // messageTokens and toolTokens are the two parts of a prompt.
 func (q *chatRequest) messageTokens() int {
-	sum := 3
-	for _, m := range q.messages {
-		sum += 3 + textTokens(len(m.text)) + textTokens(len(m.Name)) + textTokens(len(m.ToolCalls)) + 85*m.images
+	sum, each := 3, 3
+	if q.plain {
+		sum, each = 0, 0
 	}
-	return sum + textTokens(len(q.format.JSONSchema.Schema))
+	for _, m := range q.messages {
+		sum += each + textTokens(len(m.text)) + textTokens(len(m.Name)) + textTokens(len(m.ToolCalls)) + 85*m.images
+	}
+	return sum + q.tokens + textTokens(len(q.format.JSONSchema.Schema))
 }
 
 func (q *chatRequest) toolTokens() int { return textTokens(len(q.fields["tools"])) }
@@ -201,7 +227,7 @@ func (q *chatRequest) promptTokens() int { return q.messageTokens() + q.toolToke
 
 // reasoningTokens is what a reasoning model spends before it answers.
 func (c *call) reasoningTokens() int {
-	if !c.dep.Reasoning {
+	if !c.dep.Reasoning || c.chat.plain {
 		return 0
 	}
 	switch c.chat.effort {
@@ -221,16 +247,26 @@ func (c *call) askedFault() *Step {
 	for _, asked := range c.r.Header.Values("x-azuresim-fault") {
 		c.strike(asked, "")
 	}
-	if text := c.chat.lastUser(); strings.HasPrefix(text, "!") {
-		word, argument, _ := strings.Cut(text[1:], " ")
-		c.strike(word, strings.TrimSpace(argument))
-	}
+	c.strikeText()
 	if !c.step.whole() {
 		return nil
 	}
-	c.admit() // A request that fails counts all the same.
+	if c.chat != nil {
+		c.admit() // A request that fails counts all the same.
+	}
 	answer := c.step
 	answer.Delay = 0 // serve adds it again.
 	c.step = Step{Delay: c.step.Delay}
 	return &answer
+}
+
+// strikeText applies the fault that the last user message asks for.
+func (c *call) strikeText() {
+	if c.chat == nil {
+		return
+	}
+	if text := c.chat.lastUser(); strings.HasPrefix(text, "!") {
+		word, argument, _ := strings.Cut(text[1:], " ")
+		c.strike(word, strings.TrimSpace(argument))
+	}
 }

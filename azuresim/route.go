@@ -18,34 +18,32 @@ const (
 	familyOpenAI         // /v1/…, as OpenAI itself and its imitators serve it
 )
 
-// route is what a request's path says.
+// route is what a request's method and path say.
 type route struct {
+	endpoint
 	family     family
 	deployment string
-	models     bool   // the listing
-	model      string // one model of the listing
+	id         string // of what the path names
 	version    string
 }
 
-func parseRoute(r *http.Request, body []byte) route {
+// parseRoute finds the endpoint. Its family is familyNone where there is none.
+func (s *Server) parseRoute(r *http.Request) route {
 	rt := route{version: r.URL.Query().Get("api-version")}
-	path := r.URL.EscapedPath()
-	if rest, ok := strings.CutPrefix(path, "/openai/deployments/"); ok {
-		name, operation, _ := strings.Cut(rest, "/")
-		name, err := url.PathUnescape(name)
-		if err == nil && operation == "chat/completions" && r.Method == http.MethodPost {
-			rt.family, rt.deployment = familyClassic, name
-		}
+	f, rest := surface(r.URL.EscapedPath())
+	name := ""
+	if after, ok := strings.CutPrefix(rest, "deployments/"); ok && f == familyClassic {
+		name, rest, _ = strings.Cut(after, "/")
+	}
+	deployment, err := url.PathUnescape(name)
+	if err != nil {
 		return rt
 	}
-	f, rest := surface(path)
-	switch model, one := strings.CutPrefix(rest, "models/"); {
-	case r.Method == http.MethodPost && rest == "chat/completions" && f != familyClassic:
-		rt.family, rt.deployment = f, modelOf(body)
-	case r.Method == http.MethodGet && (rest == "models" || one):
-		rt.family, rt.models = f, true
-		if one {
-			rt.model = model
+	for _, e := range s.routes() {
+		inPath := e.names == namesInPath && f == familyClassic
+		if id, ok := e.match(r.Method, rest); ok && inPath == (name != "") {
+			rt.endpoint, rt.family, rt.deployment, rt.id = e, f, deployment, id
+			break
 		}
 	}
 	return rt
@@ -112,6 +110,9 @@ func (c *call) checkVersion() *Step {
 		if !regexp.MustCompile(`^20\d\d-\d\d-\d\d(-preview)?$`).MatchString(v) {
 			return notFound()
 		}
+		if c.route.since != "" && c.route.before(c.route.since[:len("2006-01-02")]) {
+			return onlyFrom("Azure OpenAI Responses API", c.route.since)
+		}
 	case familyV1:
 		if v != "" && v != "v1" && v != "preview" {
 			return badRequest("API version not supported")
@@ -128,7 +129,7 @@ func (rt route) before(date string) bool {
 
 func (c *call) checkDeployment() *Step {
 	switch {
-	case c.route.models || c.known:
+	case c.route.names == namesNothing || c.known:
 		return nil
 	case c.route.family == familyOpenAI:
 		return modelNotFound(c.route.deployment)
@@ -137,10 +138,8 @@ func (c *call) checkDeployment() *Step {
 	}
 }
 
-func (c *call) listModels() *Step {
-	if !c.route.models {
-		return nil
-	}
+// listModels lists the models, or tells one.
+func (c *call) listModels() (*Step, []event) {
 	data := []any{}
 	for _, m := range c.srv.models() {
 		item := object{"id": m, "object": "model", "created": 1730000000, "owned_by": "azure"}
@@ -155,13 +154,13 @@ func (c *call) listModels() *Step {
 				"lifecycle_status": "generally-available", "deprecation": object{"inference": 1893456000},
 			}
 		}
-		if m == c.route.model {
-			return answer(http.StatusOK, item)
+		if m == c.route.id {
+			return answer(http.StatusOK, item), nil
 		}
 		data = append(data, item)
 	}
-	if c.route.model != "" {
-		return modelNotFound(c.route.model)
+	if c.route.id != "" {
+		return modelNotFound(c.route.id), nil
 	}
-	return answer(http.StatusOK, object{"object": "list", "data": data})
+	return answer(http.StatusOK, object{"object": "list", "data": data}), nil
 }

@@ -1,8 +1,7 @@
 package azuresim
 
 import (
-	"context"
-	"io"
+	"crypto/rand"
 	"maps"
 	"net/http"
 	"slices"
@@ -21,6 +20,7 @@ type Config struct {
 	Token       string           // an Entra bearer token that is accepted too; "" for none
 	Region      string           // x-ms-region; "" is East US 2
 	AsyncFilter bool             // every deployment filters asynchronously
+	Name        string           // makes the ids of what it keeps; two of one name know each other's reasoning; "" is like no other
 	Now         func() time.Time // nil is time.Now
 }
 
@@ -46,7 +46,11 @@ type Request struct {
 	Path       string // as sent, still escaped
 	RawQuery   string
 	Header     http.Header
-	Body       []byte
+	Body       []byte    // nil for a multipart form
+	Size       int64     // of the body, in bytes
+	Form       []Part    // of a multipart form, in order
+	Messages   []string  // of a WebSocket, the first thousand
+	ID         string    // in the path, such as a response's or a file's
 	Deployment string    // as the caller named it, "" where no deployment was named
 	Time       time.Time // of arrival
 
@@ -61,6 +65,8 @@ type Request struct {
 type Server struct {
 	cfg    Config
 	faults func() map[string]fault // built when the first is asked for
+	routes func() []endpoint
+	secret []byte // of the name
 
 	mu       sync.Mutex
 	requests []*Request
@@ -68,6 +74,7 @@ type Server struct {
 	scripts  map[string][]Step     // by lower-case deployment
 	gates    map[string]*admission // by lower-case deployment
 	strikes  map[string]int        // by fault and messages
+	kept     state
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -81,13 +88,16 @@ func New(cfg Config) *Server {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, faults: sync.OnceValue(faults)}
+	s := &Server{cfg: cfg, faults: sync.OnceValue(faults), routes: sync.OnceValue(endpoints), secret: []byte(cfg.Name)}
+	if cfg.Name == "" {
+		s.secret = []byte(rand.Text())
+	}
 	s.Reset()
 	return s
 }
 
-// Script makes the next requests with a body, in order of arrival, be answered
-// by steps. Steps that were set before and are not used up come first.
+// Script makes the next requests that create something (POST, and the opening of
+// a WebSocket), in order of arrival, be answered by steps. Steps that were set before and are not used up come first.
 func (s *Server) Script(steps ...Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,7 +125,8 @@ func (s *Server) Requests() []Request {
 	return all
 }
 
-// Reset forgets requests, scripts, limits used and faults counted.
+// Reset forgets requests, scripts, limits used, faults counted and all that was
+// stored.
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,6 +134,7 @@ func (s *Server) Reset() {
 	s.scripts = map[string][]Step{}
 	s.gates = map[string]*admission{}
 	s.strikes = map[string]int{}
+	s.kept = newState()
 }
 
 // ServeHTTP answers one request.
@@ -130,116 +142,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := s.receive(w, r)
 	defer c.finish()
 	c.serve()
-}
-
-// call is one request while it is answered.
-type call struct {
-	srv    *Server
-	w      http.ResponseWriter
-	r      *http.Request
-	route  route
-	dep    Deployment
-	known  bool // dep is one of the resource's
-	raw    []byte
-	unread error // of reading the body
-	step   Step
-	chat   *chatRequest // nil until the body is read
-	gate   ticket
-	number int // of the request, from 1
-	now    time.Time
-	seen   *Request // guarded by srv.mu
-	output []int    // bytes written, by choice
-}
-
-func (s *Server) receive(w http.ResponseWriter, r *http.Request) *call {
-	body, err := io.ReadAll(r.Body)
-	c := &call{srv: s, w: w, r: r, raw: body, unread: err, now: s.cfg.Now()}
-	c.route = parseRoute(r, body)
-	c.dep, c.known = s.deployment(c.route.deployment)
-	c.seen = &Request{
-		Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery,
-		Header: r.Header.Clone(), Body: body, Deployment: c.route.deployment, Time: c.now,
-		Cancelled: err != nil,
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.requests = append(s.requests, c.seen)
-	c.number = len(s.requests)
-	if r.Method == http.MethodPost {
-		c.step = s.nextStep(c.route.deployment)
-	}
-	return c
-}
-
-func (s *Server) nextStep(deployment string) Step {
-	name := strings.ToLower(deployment)
-	if own := s.scripts[name]; deployment != "" && len(own) > 0 {
-		s.scripts[name] = own[1:]
-		return own[0]
-	}
-	if len(s.script) == 0 {
-		return Step{}
-	}
-	step := s.script[0]
-	s.script = s.script[1:]
-	return step
-}
-
-// note changes the record of the request.
-func (c *call) note(change func(*Request)) {
-	c.srv.mu.Lock()
-	defer c.srv.mu.Unlock()
-	change(c.seen)
-}
-
-func (c *call) finish() {
-	c.note(func(r *Request) {
-		r.Done = true
-		c.gate.settle(r.PromptTokens + r.CompletionTokens)
-	})
-}
-
-// serve answers: a scripted answer at once, else the first check that fails,
-// else a completion.
-func (c *call) serve() {
-	if c.unread != nil {
-		return
-	}
-	c.strike(c.step.Fault, "")
-	if c.step.whole() {
-		c.play()
-		return
-	}
-	checks := []func() *Step{
-		c.checkKey, c.checkRoute, c.checkVersion, c.checkDeployment, c.listModels,
-		c.readChat, c.askedFault, c.checkChat, c.checkParameters, c.checkWindow, c.admit,
-	}
-	for _, check := range checks {
-		if answer := check(); answer != nil {
-			answer.Delay += c.step.Delay
-			c.step = *answer
-			break
-		}
-	}
-	c.play()
-}
-
-// wait lets d pass and reports whether the client is still there.
-func (c *call) wait(d time.Duration) bool {
-	ctx := c.r.Context()
-	if d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
-	if context.Cause(ctx) != nil {
-		c.note(func(r *Request) { r.Cancelled = true })
-		return false
-	}
-	return true
 }
 
 // deployment returns the deployment called name.

@@ -297,7 +297,7 @@ func TestModelsAreListed(t *testing.T) {
 		{"/openai/models?api-version=2024-10-21", 200, `"lifecycle_status":"generally-available"`},
 		{"/openai/models", 404, "Resource not found"},
 		{"/openai/v1/models/x", 404, "model_not_found"},
-		{"/openai/v1/chat/completions", 404, "Resource not found"},
+		{"/openai/v1/embeddings", 404, "Resource not found"},
 	} {
 		w := httptest.NewRecorder()
 		azuresim.New(cfg).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.path, nil))

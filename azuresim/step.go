@@ -3,6 +3,7 @@ package azuresim
 import (
 	"crypto/sha256"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,6 +66,8 @@ type shape struct {
 	linger   time.Duration // between the last event and the end of the body
 	unfinish bool          // a body of JSON stops half way and the connection stays open
 	rename   map[string]string
+	failed   bool                      // a response fails after its first content
+	inject   func(sequence int) string // in place of Inject
 }
 
 // whole reports whether the step replaces the answer.
@@ -90,17 +93,24 @@ func (c *call) strike(asked, argument string) {
 			continue
 		}
 		f.apply(c, &c.step, strings.TrimSpace(own+" "+argument), counted)
+		if c.step.Status == http.StatusTooManyRequests {
+			c.operated(&c.step)
+		}
 	}
+}
+
+// said is what tells one request's faults from another's.
+func (c *call) said() []byte {
+	if c.chat == nil {
+		return nil
+	}
+	return slices.Concat(c.chat.fields["messages"], c.chat.fields["input"], c.chat.fields["prompt"])
 }
 
 // again reports whether the fault strikes these messages once more: it does so
 // limit times, and then lets one pass.
 func (c *call) again(name string, limit int) bool {
-	var messages []byte
-	if c.chat != nil {
-		messages = c.chat.fields["messages"]
-	}
-	sum := sha256.Sum256(messages)
+	sum := sha256.Sum256(c.said())
 	key := name + " " + string(sum[:])
 	c.srv.mu.Lock()
 	defer c.srv.mu.Unlock()

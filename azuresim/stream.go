@@ -19,6 +19,7 @@ const (
 // event is one event of a stream before it is framed.
 type event struct {
 	kind   string
+	name   string // of a named event, "" for none
 	data   string
 	choice int
 	bytes  int // of output that this event carries
@@ -59,6 +60,11 @@ func (c *call) events(all []completion) []event {
 		}
 		list = append(list, event{kind: kindDone, data: done})
 	}
+	return c.hide(list)
+}
+
+// hide leaves out what the step hides.
+func (c *call) hide(list []event) []event {
 	return slices.DeleteFunc(list, func(e event) bool { return slices.Contains(c.step.shape.hidden, e.kind) })
 }
 
@@ -217,6 +223,9 @@ func (s shape) frame(e event) string {
 		line = "data:"
 	}
 	text := s.preface + line + e.data + "\n\n"
+	if e.name != "" {
+		text = "event: " + e.name + "\n" + text
+	}
 	if s.crlf {
 		text = strings.ReplaceAll(text, "\n", "\r\n")
 	}
