@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -53,6 +54,7 @@ func dial(from string, timeout time.Duration) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	logging.Disable() // it writes to stderr past every logger, a line for each attempt to connect
 	o := &redis.UniversalOptions{
 		Addrs: append([]string{one.Addr}, one.nodes...), DB: one.DB,
 		Username: one.Username, Password: one.Password, TLSConfig: one.TLSConfig,

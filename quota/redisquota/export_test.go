@@ -34,8 +34,11 @@ func (l *Limiter) AskThenGiveUp(ctx context.Context, accounts []quota.Account, c
 }
 
 // ChargeTwice tells Redis twice of the same use without it.
-func (l *Limiter) ChargeTwice(ctx context.Context, accounts []quota.Account, used quota.Cost) error {
-	t := l.lease(accounts, quota.Cost{}, 1)
-	s := settlement{lease: t, how: charge, used: used, known: l.ledger.openers(t, false)}
-	return errors.Join(l.send(ctx, []settlement{s}), l.send(ctx, []settlement{s}))
+func (l *Limiter) ChargeTwice(ctx context.Context, account quota.Account, used quota.Cost) error {
+	e := l.debts.owe(l.lease([]quota.Account{account}, quota.Cost{}, 1).holds[0], used)
+	l.debts.collect(l)
+	_, _, first := l.charge(ctx, e, l.opener(e))
+	_, _, second := l.charge(ctx, e, l.opener(e))
+	l.debts.charged("")
+	return errors.Join(first, second)
 }

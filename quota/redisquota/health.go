@@ -15,6 +15,7 @@ type health struct {
 	paid   atomic.Int64 // reservations that waited in vain
 
 	mu    sync.Mutex
+	heard bool        // the latest round trip came back
 	fails []time.Time // of the last second
 	since time.Time   // when Redis went away
 	trips [128]time.Duration
@@ -28,6 +29,7 @@ func (h *health) away() bool { return h.down.Load() }
 func (h *health) well(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.heard = true
 	h.trips[h.count%len(h.trips)] = d
 	h.count++
 }
@@ -37,6 +39,7 @@ func (h *health) fail(now time.Time) bool {
 	h.errors.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.heard = false
 	h.fails = slices.DeleteFunc(append(h.fails, now), func(t time.Time) bool { return now.Sub(t) >= time.Second })
 	if len(h.fails) < 3 || h.down.Load() {
 		return false
@@ -44,6 +47,14 @@ func (h *health) fail(now time.Time) bool {
 	h.since = now
 	h.down.Store(true)
 	return true
+}
+
+// doubtful reports whether Redis may be away and nobody knows it yet: the latest
+// round trip failed, or there was none.
+func (h *health) doubtful() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.heard
 }
 
 // back ends the absence and returns how long it was.

@@ -34,6 +34,9 @@ func (l *Limiter) keep(ctx context.Context) {
 			}
 			continue
 		}
+		if l.health.doubtful() && l.ping(work) != nil {
+			continue
+		}
 		l.slicer.sweep(work, l, now)
 		l.pay(work)
 		if now.Sub(renewed) >= l.cfg.TTL/3 {
@@ -44,14 +47,17 @@ func (l *Limiter) keep(ctx context.Context) {
 	}
 }
 
+// ping asks Redis for nothing, so that requests need not find out that it is away.
+func (l *Limiter) ping(ctx context.Context) error {
+	_, leases := keys("", "probe")
+	_, err := l.run(ctx, l.renewing, []string{leases}, []any{0})
+	return err
+}
+
 // probe asks whether Redis is back. Before anyone else asks it, it is told what
 // was spent meanwhile.
 func (l *Limiter) probe(ctx context.Context) {
-	_, leases := keys("", "probe")
-	if _, err := l.run(ctx, l.renewing, []string{leases}, []any{0}); err != nil {
-		return
-	}
-	if !l.payOwed(ctx) {
+	if l.ping(ctx) != nil || !l.payOwed(ctx) {
 		return
 	}
 	away := l.health.back(time.Now())

@@ -81,16 +81,17 @@ func (l *Limiter) alone(ctx context.Context, held []quota.Account, cost quota.Co
 		return nil, soften(err, held, cost, spending.Snapshot().Budget)
 	}
 	holds := l.lease(held, cost, 1).holds
-	for _, h := range holds {
-		l.debts.owe(h, cost, quota.Cost{})
+	owes := make([]*owed, len(holds))
+	for i, h := range holds {
+		owes[i] = l.debts.owe(h, cost)
 	}
 	snapshot := using.Snapshot()
 	snapshot.Budget = spending.Snapshot().Budget
 	return quota.NewLease(snapshot, func(actual quota.Cost) {
 		spending.Settle(actual)
 		using.Settle(actual)
-		for _, h := range holds {
-			l.debts.owe(h, actual, cost)
+		for _, e := range owes {
+			l.debts.settle(e, cost, actual)
 		}
 	}), nil
 }

@@ -89,7 +89,7 @@ func New(ctx context.Context, cfg Config) (*Limiter, error) {
 	l.scripts(clockOfRedis)
 	l.ledger.known = make(map[string]book)
 	l.local.start(l.now, l.share)
-	l.debts.owed = make(map[owing]quota.Cost)
+	l.debts.owed = make(map[owing]*owed)
 	l.slicer.start(cfg.Slice)
 	ctx, l.stop = context.WithCancel(ctx)
 	go l.keep(ctx)
@@ -129,10 +129,9 @@ func (l *Limiter) Reserve(ctx context.Context, accounts []quota.Account, cost qu
 		return l.alone(ctx, held, cost)
 	}
 	lease, err := l.slicer.reserve(ctx, l, held, cost)
-	if lease != nil || err != nil {
-		return lease, err
+	if lease == nil && err == nil {
+		lease, err = l.reserve(ctx, held, cost)
 	}
-	lease, err = l.reserve(ctx, held, cost)
 	if errors.Is(err, errAway) && ctx.Err() == nil {
 		l.health.paid.Add(1)
 		return l.alone(ctx, held, cost)

@@ -54,7 +54,7 @@ func TestChargesCountOnce(t *testing.T) {
 	reserve(t, l, quota.Cost{Tokens: 10, Spend: 400}, a)
 	charge := func(cost quota.Cost) {
 		t.Helper()
-		if err := l.ChargeTwice(t.Context(), []quota.Account{a}, cost); err != nil {
+		if err := l.ChargeTwice(t.Context(), a, cost); err != nil {
 			t.Fatal(err)
 		}
 	}

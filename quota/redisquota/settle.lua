@@ -5,7 +5,10 @@
 -- a minute and at once (as they were when the leases were opened, 0 where there
 -- was no limit), the budget's window, who had opened it then, and who is known
 -- to have opened it now; then of each lease: how, its name, requests, tokens
--- and spend taken, the same used, and which slots of a slice go with it.
+-- and spend taken, the same used, and which slots of a slice go with it; or what
+-- to charge of spend where another one has opened the window.
+--
+-- Returns 1 if a window to charge is not open, and who opened the last one.
 --
 -- How is 'settle'; 'cancel', for a reservation that may yet come and shall not
 -- hold then; or 'charge', for what was used while nobody could ask here: the
@@ -18,6 +21,7 @@
 local now = clock()
 local ms = math.floor(now / 1000)
 local n, count = tonumber(ARGV[1]), #KEYS / 2
+local missing, opener = 0, ''
 
 -- once marks a name in a set and reports whether it was not marked before.
 local function once(set, id)
@@ -50,8 +54,12 @@ local function settle(a, set, v, lease)
   local how, id = lease[1], lease[2]
   local charge = how == 'charge'
   if charge then
+    if v[5] ~= '' and not a.same and ms < tonumber(string.match(v[5], '%-(%d+)$')) then
+      missing = 1
+      return
+    end
     if not once(set, id) then return end
-    if a.same and (a.e == v[7] or v[7] == '*') then a.u = a.u - spend end
+    if a.same then a.u = a.u + ((a.e == v[7] or v[7] == '*') and lease[8] or lease[9]) end
     requests, tokens = math.min(0, requests), math.min(0, tokens)
   elseif redis.call('ZREM', set, id) == 1 then
     if a.same and (how == 'cancel' or a.e == v[6]) then
@@ -82,8 +90,9 @@ for i = 1, count do
       lease[m] = m > 2 and tonumber(text) or text
     end
     settle(a, KEYS[2 * i], v, lease)
-    for slot = lease[9], lease[10] do redis.call('ZREM', KEYS[2 * i], lease[2] .. ':' .. slot) end
+    for slot = lease[9], lease[1] == 'charge' and -1 or lease[10] do redis.call('ZREM', KEYS[2 * i], lease[2] .. ':' .. slot) end
   end
   if a.changed then save(a, now) end
+  opener = a.e
 end
-return now
+return { missing, opener }
