@@ -136,7 +136,7 @@ func (e *Event) read(typed bool) error {
 	}
 	e.Root = root
 	if e.Err = e.failure(typed); e.Err.Kind() != Missing {
-		e.Done = typed && e.reports()
+		e.Done = typed && e.fails()
 		e.Finish = e.Done
 		return nil
 	}

@@ -69,25 +69,31 @@ func (s *Stream) read() (Event, error) {
 		if e.Comment {
 			return e, nil
 		}
-		if err := e.read(s.typed); err != nil {
-			s.err = fmt.Errorf("an event is not JSON: %w", err)
+		if err := s.take(&e); err != nil {
+			s.err = err
 			s.from, s.seen = len(s.buf), 0
 			return Event{}, s.end()
 		}
-		s.finished = s.finished || e.Finish
-		if s.typed && e.Done && !s.finished && s.failure == nil {
-			s.err = errors.New("a typed stream has [DONE] before its last event")
-			s.from, s.seen = len(s.buf), 0
-			return Event{}, s.end()
-		}
-		s.done = s.done || e.Done
-		if s.failure == nil && e.Err.Kind() != Missing {
-			s.failure = e.body(s.typed)
-		}
-		s.produced += e.tokens()
-		s.note(e.Root)
 		return e, nil
 	}
+}
+
+// take reads what an event means, and takes note of it.
+func (s *Stream) take(e *Event) error {
+	if err := e.read(s.typed); err != nil {
+		return fmt.Errorf("an event is not JSON: %w", err)
+	}
+	s.finished = s.finished || e.Finish
+	if s.typed && e.Done && !s.finished && s.failure == nil {
+		return errors.New("[DONE] stands before the event that ends a typed stream")
+	}
+	s.done = s.done || e.Done
+	if s.failure == nil && e.Err.Kind() != Missing {
+		s.failure = e.body(s.typed)
+	}
+	s.produced += e.tokens()
+	s.note(e.Root)
+	return nil
 }
 
 // Produced returns how many tokens the events read so far bear, roughly: one for

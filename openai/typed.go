@@ -35,9 +35,9 @@ func (e *Event) kind() string {
 	return e.Name
 }
 
-// reports reports whether the event is a response that failed: the end of its
-// stream, which its client is shown as any other.
-func (e *Event) reports() bool { return e.kind() == "response.failed" }
+// fails tells whether the event is a response that failed: the end of its stream,
+// which its client is shown as any other.
+func (e *Event) fails() bool { return e.kind() == "response.failed" }
 
 // failure returns the event's error, the zero Value where it has none. One whose
 // name or type is error is one as a whole.
@@ -48,7 +48,7 @@ func (e *Event) failure(typed bool) Value {
 	if e.Name == "error" || e.Root.Get("type").Is("error") {
 		return e.Root
 	}
-	if typed && e.reports() {
+	if typed && e.fails() {
 		if err := e.Root.Get("response").Get("error"); err.Kind() == Object {
 			return err
 		}

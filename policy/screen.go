@@ -56,9 +56,9 @@ func NewScreen(mode SpecialTokens) Screen {
 // Check returns the edits that make the request's special tokens harmless, one
 // for each, where the mode is Escape. Where it is Reject, a request that has one
 // is an *openai.Error that names the token, its field and the character at which
-// it begins.
+// it begins. A request that no model answers with text of its own may hold any.
 func (s Screen) Check(r *openai.Request) ([]openai.Edit, error) {
-	if s.Mode == Allow || !mayHold(r.Body()) {
+	if s.Mode == Allow || !r.Operation.Generates() || !mayHold(r.Body()) {
 		return nil, nil
 	}
 	if s.markers == nil {
