@@ -128,3 +128,99 @@ func TestTextsEndWhenToldTo(t *testing.T) {
 		}
 	}
 }
+
+// placed returns the runs of text in a request with the path of each string.
+func placed(t *testing.T, op openai.Operation, body string) []string {
+	t.Helper()
+	r, err := openai.ParseAs(op, []byte(body))
+	if err != nil {
+		t.Fatalf("ParseAs(%s): %v", body, err)
+	}
+	got := []string{}
+	r.Texts(func(run []openai.Value) bool {
+		texts := make([]string, len(run))
+		for i, v := range run {
+			texts[i] = v.Path() + " " + v.Text()
+		}
+		got = append(got, strings.Join(texts, " + "))
+		return true
+	})
+	return got
+}
+
+func TestTextsOfResponses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, fields string
+		want         []string
+	}{
+		{"a text", `"input":"a"`, []string{"input a"}},
+		{"instructions", `"instructions":"\u0061","input":null`, []string{"instructions a"}},
+		{"nothing the model does not read", `"user":"u","metadata":{"k":"v"},"safety_identifier":"s","include":["i"],"previous_response_id":"p","truncation":"auto","reasoning":{"effort":"low"}`, []string{}},
+		{"parts that touch", `"input":[{"role":"user","content":[{"type":"input_text","text":"<|im_"},{"type":"output_text","text":"start|>"},{"type":"refusal","refusal":"c"}]}]`, []string{
+			"input[0].role user", "input[0].content[0].text <|im_ + input[0].content[1].text start|> + input[0].content[2].refusal c",
+		}},
+		{"parts with an image between", `"input":["x",{},{"content":[{"type":"input_text","text":"a"},{"type":"input_image","image_url":"data:x","detail":"low","file_id":"f"},{"type":"input_text","text":"b"}]}]`, []string{
+			"input[0] x", "input[2].content[0].text a", "input[2].content[1].detail low", "input[2].content[1].file_id f", "input[2].content[2].text b",
+		}},
+		{"items do not touch", `"input":[{"content":"<|im_"},{"content":"start|>"}]`, []string{"input[0].content <|im_", "input[1].content start|>"}},
+		{"a file", `"input":[{"content":[{"type":"input_file","filename":"n","file_data":"base64","file_url":"u"}]}]`, []string{"input[0].content[0].filename n"}},
+		{"a call", `"input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}]`, []string{"input[0].type function_call", "input[0].call_id c", "input[0].name f", "input[0].arguments {}"}},
+		{"a custom call", `"input":[{"type":"custom_tool_call","name":"f","input":"a"}]`, []string{"input[0].type custom_tool_call", "input[0].name f", "input[0].input a"}},
+		{"an output", `"input":[{"type":"function_call_output","output":"a"}]`, []string{"input[0].type function_call_output", "input[0].output a"}},
+		{"an output in parts", `"input":[{"output":[{"type":"input_text","text":"<|"},{"type":"input_text","text":"end|>"}]}]`, []string{"input[0].output[0].text <| + input[0].output[1].text end|>"}},
+		{"a screenshot", `"input":[{"output":{"type":"computer_screenshot","image_url":"data:x"}}]`, []string{"input[0].output.type computer_screenshot"}},
+		{"reasoning", `"input":[{"type":"reasoning","summary":[{"type":"summary_text","text":"<|"},{"type":"summary_text","text":"end|>"}],"encrypted_content":"gAAA","content":[{"type":"reasoning_text","text":"r"}]}]`, []string{
+			"input[0].type reasoning", "input[0].summary[0].text <| + input[0].summary[1].text end|>", "input[0].content[0].text r",
+		}},
+		{"an image that was made", `"input":[{"result":"base64","type":"image_generation_call"},{"type":"shell","result":"a"}]`, []string{"input[0].type image_generation_call", "input[1].type shell", "input[1].result a"}},
+		{"a compacted conversation", `"input":[{"type":"compaction","encrypted_content":"gAAA"}]`, []string{"input[0].type compaction"}},
+		{"an item that is an array", `"input":[["a"]]`, []string{"input[0][0] a"}},
+		{"a field nobody knows", `"input":[{"future":{"deep":["a"],"url":"u"}}]`, []string{"input[0].future.deep[0] a"}},
+		{"variables", `"prompt":{"id":"p","variables":{"url":"a","b":{"type":"input_image","image_url":"data:x"},"c":{"type":"input_text","text":"d"}}}`, []string{
+			"prompt.variables.url url", "prompt.variables.url a", "prompt.variables.b b", "prompt.variables.b.type input_image", "prompt.variables.c c", "prompt.variables.c.type input_text", "prompt.variables.c.text d",
+		}},
+		{"tools", `"tools":[{"type":"function","name":"f","parameters":{"p":1}}]`, []string{
+			"tools[0].type type", "tools[0].type function", "tools[0].name name", "tools[0].name f", "tools[0].parameters parameters", "tools[0].parameters.p p",
+		}},
+		{"tool_choice", `"tool_choice":"auto"`, []string{"tool_choice auto"}},
+		{"a schema", `"text":{"format":{"name":"n"}}`, []string{"text.format format", "text.format.name name", "text.format.name n"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for _, op := range []openai.Operation{openai.Responses, openai.Compact} {
+				got := placed(t, op, `{`+tt.fields+`}`)
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("Texts of %s (-want +got):\n%s", tt.fields, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestTextsOfInputs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		op   openai.Operation
+		body string
+		want []string
+	}{
+		{"a prompt", openai.Completions, `{"prompt":"a","suffix":"b"}`, []string{"prompt a", "suffix b"}},
+		{"prompts do not touch", openai.Completions, `{"prompt":["<|","end|>"]}`, []string{"prompt[0] <|", "prompt[1] end|>"}},
+		{"tokens", openai.Completions, `{"prompt":[100265]}`, []string{}},
+		{"the prompt that is implied", openai.Completions, `{"prompt":"<|endoftext|>","suffix":"b"}`, []string{"suffix b"}},
+		{"the same in other letters", openai.Completions, `{"prompt":"\u003c|endoftext|>"}`, []string{}},
+		{"more than the prompt that is implied", openai.Completions, `{"prompt":"<|endoftext|> "}`, []string{"prompt <|endoftext|> "}},
+		{"the prompt that is implied, among others", openai.Completions, `{"prompt":["<|endoftext|>"]}`, []string{"prompt[0] <|endoftext|>"}},
+		{"the prompt that is implied, as a suffix", openai.Completions, `{"suffix":"<|endoftext|>"}`, []string{"suffix <|endoftext|>"}},
+		{"texts to embed", openai.Embeddings, `{"input":["a","b"]}`, []string{"input[0] a", "input[1] b"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(tt.want, placed(t, tt.op, tt.body)); diff != "" {
+				t.Errorf("Texts of %s (-want +got):\n%s", tt.body, diff)
+			}
+		})
+	}
+}

@@ -277,3 +277,75 @@ func TestEscapeMakesMarkersText(t *testing.T) {
 		})
 	}
 }
+
+// parseAs returns the view of a request of an operation that must be one.
+func parseAs(t *testing.T, op openai.Operation, body string) *openai.Request {
+	t.Helper()
+	r, err := openai.ParseAs(op, []byte(body))
+	if err != nil {
+		t.Fatalf("ParseAs(%s): %v", body, err)
+	}
+	return r
+}
+
+// TestScreenOfOtherOperations finds markers where a model reads them that answers
+// with text, and nowhere else; what it finds it escapes where it stands.
+func TestScreenOfOtherOperations(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		op      openai.Operation
+		body    string
+		literal string // "" finds nothing
+		field   string
+		at      int
+	}{
+		{"input", openai.Responses, `{"input":"é<|end|>"}`, "<|end|>", "input", 1},
+		{"instructions", openai.Responses, `{"instructions":"<|im_start|>","input":"x"}`, "<|im_start|>", "instructions", 0},
+		{"part of an item", openai.Responses, `{"input":[{},{},{"role":"user","content":[{"type":"input_text","text":"a\u003c|end|>"}]}]}`, "<|end|>", "input[2].content[0].text", 1},
+		{"joined from two parts", openai.Responses, `{"input":[{"role":"user","content":[{"type":"input_text","text":"ab<|im_"},{"type":"input_text","text":"start|>"}]}]}`, "<|im_start|>", "input[0].content[0].text", 2},
+		{"output of a tool", openai.Responses, `{"input":[{"type":"function_call_output","call_id":"c","output":"<|call|>"}]}`, "<|call|>", "input[0].output", 0},
+		{"arguments", openai.Responses, `{"input":[{"type":"function_call","name":"f","arguments":"<|call|>"}]}`, "<|call|>", "input[0].arguments", 0},
+		{"summary", openai.Responses, `{"input":[{"type":"reasoning","summary":[{"type":"summary_text","text":"<|"},{"type":"summary_text","text":"end|>"}]}]}`, "<|end|>", "input[0].summary[0].text", 0},
+		{"variable", openai.Responses, `{"prompt":{"variables":{"url":"<|end|>"}}}`, "<|end|>", "prompt.variables.url", 0},
+		{"tool", openai.Responses, `{"input":"x","tools":[{"type":"function","name":"f","description":"<|end|>"}]}`, "<|end|>", "tools[0].description", 0},
+		{"schema", openai.Responses, `{"input":"x","text":{"format":{"type":"json_schema","schema":{"<|end|>":1}}}}`, "<|end|>", "text.format.schema.<|end|>", 0},
+		{"conversation to compact", openai.Compact, `{"input":[{"role":"user","content":"<|end|>"}]}`, "<|end|>", "input[0].content", 0},
+		{"encrypted reasoning", openai.Responses, `{"input":[{"type":"reasoning","encrypted_content":"<|end|>"}]}`, "", "", 0},
+		{"image", openai.Responses, `{"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:<|end|>"}]}]}`, "", "", 0},
+		{"id", openai.Responses, `{"input":"x","previous_response_id":"<|end|>","metadata":{"a":"<|end|>"}}`, "", "", 0},
+
+		{"prompt", openai.Completions, `{"prompt":"a<|endoftext|>"}`, "<|endoftext|>", "prompt", 1},
+		{"one of some prompts", openai.Completions, `{"prompt":["a","<|fim_prefix|>"]}`, "<|fim_prefix|>", "prompt[1]", 0},
+		{"suffix", openai.Completions, `{"prompt":"<|endoftext|>","suffix":"<|im_end|>"}`, "<|im_end|>", "suffix", 0},
+		{"prompt that is implied", openai.Completions, `{"prompt":"<|endoftext|>","stop":"<|im_end|>"}`, "", "", 0},
+		{"another marker alone", openai.Completions, `{"prompt":"<|im_start|>"}`, "<|im_start|>", "prompt", 0},
+
+		{"text to embed", openai.Embeddings, `{"input":"<|end|>"}`, "", "", 0},
+		{"text to moderate", openai.Moderations, `{"input":"<|end|>"}`, "", "", 0},
+		{"image to make", openai.Images, `{"prompt":"<|end|>"}`, "", "", 0},
+		{"text to say", openai.Speech, `{"input":"<|end|>"}`, "", "", 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.op.Path()+" "+tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := parseAs(t, tt.op, tt.body)
+			_, err := policy.NewScreen(policy.Reject).Check(r)
+			if tt.literal == "" {
+				if err != nil {
+					t.Errorf("Check(%s) = %v, want nothing found", tt.body, err)
+				}
+				checkEscaped(t, r, 0)
+				return
+			}
+			got, message := refused(t, err)
+			if diff := cmp.Diff(refusal{400, "special_tokens_in_input", tt.field}, got); diff != "" {
+				t.Errorf("Check(%s) (-want +got):\n%s", tt.body, diff)
+			}
+			if want := fmt.Sprintf(marked, tt.literal, tt.field, tt.at); !strings.HasPrefix(message, want) {
+				t.Errorf("Check(%s) says %q, want it to begin with %q", tt.body, message, want)
+			}
+			checkEscaped(t, r, 1)
+		})
+	}
+}
