@@ -23,14 +23,16 @@ func fullBucket(c *trial) {
 func bound(c *trial) {
 	a := quota.Account{ID: "team:bound", Limits: c.limits(10)}
 	var admitted, elapsed float64
+	start := c.Now()
 	for i := range int64(30) {
 		for range 3 {
 			if lease, _ := c.ask(tokens(3), a); lease != nil {
 				admitted += 3
 			}
 		}
-		if most := 10 + c.inflow(c.flow(i)); admitted > most {
-			c.Fatalf("admitted %v in %v, want at most %v", admitted, c.flow(i), most)
+		passed := c.Now().Sub(start)
+		if most := 10 + c.inflow(passed); admitted > most {
+			c.Fatalf("admitted %v in %v, want at most %v", admitted, passed, most)
 		}
 		c.Advance(c.flow(1))
 		elapsed = float64(i)
@@ -43,6 +45,7 @@ func bound(c *trial) {
 func realUse(c *trial) {
 	a := quota.Account{ID: "team:use", Limits: c.limits(10)}
 	var used, over, leases float64
+	start := c.Now()
 	for i := range int64(30) {
 		for k := range int64(2) {
 			lease, _ := c.ask(tokens(4), a)
@@ -55,8 +58,9 @@ func realUse(c *trial) {
 			over += float64(max(0, actual-4))
 			leases++
 		}
-		if most := 10 + c.inflow(c.flow(i)) + over; used > most {
-			c.Fatalf("used %v in %v, want at most %v", used, c.flow(i), most)
+		passed := c.Now().Sub(start)
+		if most := 10 + c.inflow(passed) + over; used > most {
+			c.Fatalf("used %v in %v, want at most %v", used, passed, most)
 		}
 		c.Advance(c.flow(1))
 	}

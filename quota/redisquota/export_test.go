@@ -35,10 +35,10 @@ func (l *Limiter) AskThenGiveUp(ctx context.Context, accounts []quota.Account, c
 
 // ChargeTwice tells Redis twice of the same use without it.
 func (l *Limiter) ChargeTwice(ctx context.Context, account quota.Account, used quota.Cost) error {
-	e := l.debts.owe(l.lease([]quota.Account{account}, quota.Cost{}, 1).holds[0], used)
-	l.debts.collect(l)
+	t := l.lease([]quota.Account{account}, quota.Cost{}, 1)
+	e := &owed{hold: t.holds[0], named: t.id} // unknown to the keeper
+	e.add(used, quota.Cost{})
 	_, _, first := l.charge(ctx, e, l.opener(e))
 	_, _, second := l.charge(ctx, e, l.opener(e))
-	l.debts.charged("")
 	return errors.Join(first, second)
 }
