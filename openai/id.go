@@ -100,7 +100,8 @@ func Owner(deployment string) string {
 // Sign returns the id under which a team knows what a deployment calls upstream.
 // Kind is the prefix that ids of that kind have: letters or digits, and a dash or
 // an underline, as in resp_. The id has it too, and none but letters, digits,
-// dashes and underlines.
+// dashes and underlines. It grows with the upstream id, of which no more than some
+// 2,900 bytes can be opened again.
 func (s *Signer) Sign(kind, team, deployment, upstream string) string {
 	sealed := s.keys[0].seal(kind, team, pack(kind, Owner(deployment), upstream))
 	return kind + string(idVersion) + base64.RawURLEncoding.EncodeToString(sealed)
