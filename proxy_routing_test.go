@@ -58,7 +58,7 @@ func TestRouting(t *testing.T) {
 		{name: "A16 a double slash", path: "/v1//chat/completions", body: hello, status: 200, asked: classic},
 		{name: "A16 a slash at the end", path: "/v1/chat/completions/", body: hello, status: 200, asked: classic},
 		{name: "A16 upper case", path: "/V1/chat/completions", body: hello, status: 404, code: "unknown_url"},
-		{name: "A16 an endpoint that is not served", path: "/v1/embeddings", body: hello, status: 404, code: "unknown_url"},
+		{name: "A16 an endpoint that is not served", path: "/v1/threads", body: hello, status: 404, code: "unknown_url"},
 		{name: "a deployment under OpenAI's base URL", path: "/v1/deployments/gpt-4o/chat/completions?api-version=2024-10-21", body: hello, header: []string{"api-key", searchKey}, status: 200, asked: classic},
 		{name: "Foundry's path", path: "/models/chat/completions?api-version=2024-05-01-preview", body: hello, status: 200, asked: classic},
 	}

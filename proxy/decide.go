@@ -15,7 +15,7 @@ import (
 // is returned holds the request as it is to be sent. In shadow mode it is sent as
 // it came, and what the policy would have refused or changed is noted.
 func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage.Record) (*decision, error) {
-	d := &decision{request: req, model: model, choices: req.Choices, regions: team.Regions, usage: req.IncludeUsage, stream: req.Stream}
+	d := &decision{operation: req.Operation, request: req, model: model, choices: req.Choices, regions: team.Regions, usage: req.IncludeUsage, stream: req.Stream}
 	d.share = team.share(rec.Key)
 	err := d.screen(team)
 	if err == nil || team.Shadow {
@@ -71,7 +71,18 @@ func (g *Gateway) exactly(team Team, rec *usage.Record, d *decision) bool {
 // fit makes the request fit. It is counted only where that is asked for, or where
 // its mere length does not show that it fits as it is.
 func (d *decision) fit(team Team, exactly bool) error {
+	if !d.request.Operation.Generates() {
+		// What is made of the text is no text: there is no window that both share.
+		d.fitted = policy.Fitted{Prompt: d.model.Counter.Prompt(d.request).Total}
+		return nil
+	}
 	d.window = merged(d.model.Window, team.Window)
+	if field := boundOf(d.request.Operation); field != "" {
+		d.window.OutputField, d.window.Trim = field, false
+	}
+	if d.request.Implied > 0 {
+		d.window.DefaultOutput = 0 // the API has one of its own
+	}
 	if !exactly {
 		bound := d.model.Counter.Bound(d.request)
 		fitted, err := d.window.Fit(d.request, policy.Prompt{Total: bound})
@@ -91,6 +102,19 @@ func (d *decision) fit(team Team, exactly bool) error {
 		return nil
 	}
 	return d.take(fitted)
+}
+
+// boundOf returns the field that bounds the answer of an operation, "" where that
+// depends on the model.
+func boundOf(op openai.Operation) string {
+	switch op {
+	case openai.Responses, openai.Compact:
+		return "max_output_tokens"
+	case openai.Completions:
+		return "max_tokens"
+	default:
+		return ""
+	}
 }
 
 // spare notes what fitting would have changed, and changes nothing.
@@ -113,6 +137,9 @@ func (d *decision) apart(f policy.Fitted) bool {
 // take makes the request what fitting made of it.
 func (d *decision) take(fitted policy.Fitted) (err error) {
 	d.fitted = fitted
+	if fitted.Output == 0 {
+		d.fitted.Output = d.request.Implied
+	}
 	d.request, err = d.request.With(fitted.Edits...)
 	return err
 }

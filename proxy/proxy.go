@@ -138,18 +138,15 @@ func New(cfg Config) *Gateway { return &Gateway{cfg: cfg} }
 
 // Routes adds every path that the API is called by, each behind m.
 func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
-	for _, path := range []string{
-		"/v1/chat/completions",
-		"/chat/completions",
-		"/openai/v1/chat/completions",
-		"/openai/chat/completions",
-		"/openai/deployments/:deployment/chat/completions",
-		"/deployments/:deployment/chat/completions",
-		"/v1/deployments/:deployment/chat/completions", // AzureOpenAI of openai-node with OPENAI_BASE_URL set
-		"/models/chat/completions",
+	for _, op := range []openai.Operation{
+		openai.Chat, openai.Responses, openai.Compact, openai.Completions, openai.Embeddings, openai.Moderations, openai.Images, openai.Speech,
 	} {
-		e.POST(path, g.Chat, m...)
+		for _, base := range bases() {
+			e.POST(base+op.Path(), g.serve(op), m...)
+		}
 	}
+	e.POST("/models/chat/completions", g.serve(openai.Chat), m...)
+	e.POST("/v1/engines/:deployment/embeddings", g.serve(openai.Embeddings), m...)
 	for _, path := range []string{"/v1/models", "/models", "/openai/v1/models", "/openai/models"} {
 		e.GET(path, g.ListModels, m...)
 		e.GET(path+"/:model", g.GetModel, m...)
@@ -162,11 +159,26 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 	}
 }
 
-// Chat serves one chat request.
-func (g *Gateway) Chat(c echo.Context) error {
+// bases returns what stands before an operation's path: in OpenAI's paths, and in
+// each of Azure's.
+func bases() []string {
+	return []string{
+		"/v1/", "/", "/openai/v1/", "/openai/",
+		"/openai/deployments/:deployment/", "/deployments/:deployment/",
+		"/v1/deployments/:deployment/", // AzureOpenAI of openai-node with OPENAI_BASE_URL set
+	}
+}
+
+// serve returns what serves the requests for an operation.
+func (g *Gateway) serve(op openai.Operation) echo.HandlerFunc {
+	return func(c echo.Context) error { return g.request(c, op) }
+}
+
+// request serves one request.
+func (g *Gateway) request(c echo.Context, op openai.Operation) error {
 	ctx := c.Request().Context()
 	rec := usage.From(ctx)
-	req, release, err := g.read(c, rec)
+	req, release, err := g.read(c, op, rec)
 	if err != nil {
 		return err
 	}
@@ -211,17 +223,18 @@ func (g *Gateway) Chat(c echo.Context) error {
 
 // decision is what became of a request before it was sent.
 type decision struct {
-	request *openai.Request
-	fitted  policy.Fitted
-	model   Model
-	choices int64
-	regions []string // that it may be sent to; empty: any
-	usage   bool     // the client asked for a usage chunk
-	stream  bool
-	escaped int
-	window  policy.Window
-	rough   bool // fitted.Prompt is a bound, and the request was not counted
-	share   openai.Share
+	operation openai.Operation
+	request   *openai.Request
+	fitted    policy.Fitted
+	model     Model
+	choices   int64
+	regions   []string // that it may be sent to; empty: any
+	usage     bool     // the client asked for a usage chunk
+	stream    bool
+	escaped   int
+	window    policy.Window
+	rough     bool // fitted.Prompt is a bound, and the request was not counted
+	share     openai.Share
 
 	reserved int64    // the tokens that were asked of the allowance
 	shadow   []string // what would have been refused, by code, or changed

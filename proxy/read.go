@@ -31,12 +31,12 @@ const (
 // read returns the request, its body read once, whole and under the limits, and
 // the function that gives up its place among the bodies that are held, which may
 // be called more than once.
-func (g *Gateway) read(c echo.Context, rec *usage.Record) (*openai.Request, func(), error) {
+func (g *Gateway) read(c echo.Context, op openai.Operation, rec *usage.Record) (*openai.Request, func(), error) {
 	body, release, err := g.body(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	req, err := openai.Parse(body)
+	req, err := openai.ParseAs(op, body)
 	if err != nil {
 		release()
 		return nil, nil, err

@@ -38,6 +38,9 @@ func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usag
 	}
 	showUpstream(h, rec)
 	showRetry(h, a.RetryAfter, a.NoRetry)
+	if a.Content != nil {
+		return g.content(c, a, d, rec)
+	}
 	if a.Stream == nil {
 		a.Close(nil) // all of it is here
 		if !g.cfg.Strict {
@@ -213,7 +216,8 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 	if a.Stream.Waiting() {
 		p.alive() // the client has waited long enough to see a beginning
 	}
-	err := copyEvents(p, a.Stream, openai.NewRewriter(openai.Profile{OpenAI: !azurePath(c.Path()), HideUsage: !d.usage}), func(e openai.Event) {
+	w := openai.NewRewriter(openai.Profile{Operation: d.operation, OpenAI: !azurePath(c.Path()), HideUsage: !d.usage})
+	err := copyEvents(p, a.Stream, w, func(e openai.Event) {
 		if rec.FirstToken == 0 && e.Content {
 			rec.FirstToken = time.Since(rec.Start)
 		}
@@ -232,7 +236,7 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 		rec.Outcome, rec.Code = usage.UpstreamError, openai.CodeInterrupted
 	}
 	if cut && !errors.Is(err, errLeft) {
-		_ = p.write(openai.AppendError(nil, interrupted()), true) // the connection breaks either way
+		_ = p.write(w.AppendError(nil, interrupted()), true) // the connection breaks either way
 	}
 	p.close()
 	a.Close(err)
@@ -263,7 +267,7 @@ func copyEvents(p *pipe, s *openai.Stream, w *openai.Rewriter, note func(openai.
 	for {
 		e, err := s.Next()
 		if errors.Is(err, io.EOF) {
-			return p.write(openai.AppendDone(buf), false)
+			return p.write(w.AppendEnd(buf), false)
 		}
 		if err != nil {
 			return errors.Join(p.write(buf, true), err)

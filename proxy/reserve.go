@@ -159,6 +159,9 @@ func (g *Gateway) usual(team Team, rec *usage.Record) int64 {
 // most returns the most that the request is thought to take. What a small allowance
 // of tokens makes of an answer that nobody bounds does not make it cheaper.
 func (d *decision) most(usual, burst int64) quota.Cost {
+	if !d.operation.Generates() {
+		return quota.Cost{Requests: 1, Tokens: d.fitted.Prompt, Spend: int64(d.model.most(d.fitted.Prompt, 0))}
+	}
 	total := d.window.Reserve(d.fitted, usual, d.choices, 0)
 	return quota.Cost{
 		Requests: 1,

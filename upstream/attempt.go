@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,12 +112,15 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 	switch {
 	case a.call.Request.Stream:
 		return a.stream(resp)
-	case a.call.Request.Operation == openai.Speech:
+	case a.call.Request.Operation == openai.Speech, a.call.Passage != nil && !isJSON(kind):
 		return a.content(resp)
 	default:
 		return a.whole(resp)
 	}
 }
+
+// isJSON reports whether a media type is that of JSON.
+func isJSON(kind string) bool { return kind == "application/json" || strings.HasSuffix(kind, "+json") }
 
 // request returns what goes out: the client's bytes with our edits, under
 // headers that are ours alone. It has no GetBody, so that nothing but Pool sends
@@ -124,14 +129,11 @@ func (a *attempt) request() (*http.Request, error) {
 	ctx := httptrace.WithClientTrace(a.ctx, &httptrace.ClientTrace{
 		WroteHeaders: func() { a.sent.Store(true) },
 	})
-	body := a.call.Request.Body(a.edits()...)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.member.URL(a.call.Request.Operation), &outgoing{left: body})
+	req, err := a.outgoing(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("upstream: making the request: %w", err)
 	}
-	req.ContentLength = int64(len(body))
 	maps.Copy(req.Header, a.call.Header)
-	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("Accept", "application/json")
 	if a.call.Request.Stream {
@@ -144,6 +146,35 @@ func (a *attempt) request() (*http.Request, error) {
 		return nil, fmt.Errorf("upstream: authorizing: %w", err)
 	}
 	a.shown = req.Header
+	return req, nil
+}
+
+// outgoing returns the request without what all requests have.
+func (a *attempt) outgoing(ctx context.Context) (*http.Request, error) {
+	p := a.call.Passage
+	if p == nil {
+		body := a.call.Request.Body(a.edits()...)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.member.URL(a.call.Request.Operation), &outgoing{left: body})
+		if err != nil {
+			return nil, err
+		}
+		req.ContentLength = int64(len(body))
+		req.Header.Set("Content-Type", "application/json")
+		return req, nil
+	}
+	if p.Body == nil {
+		return http.NewRequestWithContext(ctx, p.Method, a.member.passageURL(p), http.NoBody)
+	}
+	body, kind, size, err := p.Body(a.member.Name)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, p.Method, a.member.passageURL(p), body)
+	if err != nil {
+		return nil, errors.Join(err, body.Close())
+	}
+	req.ContentLength = size
+	req.Header.Set("Content-Type", kind)
 	return req, nil
 }
 

@@ -20,18 +20,35 @@ const (
 )
 
 // URL returns where requests for an operation go.
-func (d *Deployment) URL(op openai.Operation) string {
-	path := strings.Split(op.Path(), "/")
+func (d *Deployment) URL(op openai.Operation) string { return d.address(op.Path(), d.named(op)) }
+
+// passageURL returns where a passage goes.
+func (d *Deployment) passageURL(p *openai.Passage) string {
+	to := d.address(p.Path, p.Named && d.classic())
+	switch {
+	case p.Query == "":
+		return to
+	case strings.Contains(to, "?"):
+		return to + "&" + p.Query
+	default:
+		return to + "?" + p.Query
+	}
+}
+
+// address returns a path's place below the API's base, or, where the path names
+// the deployment, below that.
+func (d *Deployment) address(path string, named bool) string {
+	steps := strings.Split(path, "/")
 	switch {
 	case d.Kind == OpenAI && strings.Trim(d.Endpoint.Path, "/") == "":
-		return d.Endpoint.JoinPath("v1").JoinPath(path...).String()
+		return d.Endpoint.JoinPath("v1").JoinPath(steps...).String()
 	case d.Kind == OpenAI:
-		return d.Endpoint.JoinPath(path...).String()
-	case d.named(op):
-		return d.Endpoint.JoinPath("openai", "deployments", url.PathEscape(d.Name)).JoinPath(path...).String() +
+		return d.Endpoint.JoinPath(steps...).String()
+	case named:
+		return d.Endpoint.JoinPath("openai", "deployments", url.PathEscape(d.Name)).JoinPath(steps...).String() +
 			"?api-version=" + url.QueryEscape(d.APIVersion)
 	default:
-		return d.Endpoint.JoinPath("openai", "v1").JoinPath(path...).String()
+		return d.Endpoint.JoinPath("openai", "v1").JoinPath(steps...).String()
 	}
 }
 

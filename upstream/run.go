@@ -250,6 +250,9 @@ func (r *run) again(ctx context.Context, m *member, act policy.Action) (*member,
 
 // cool lowers the temperature of the next attempt, where the model lets it.
 func (r *run) cool(m *member) {
+	if r.call.Passage != nil {
+		return // it has none that we read
+	}
 	first := r.call.Request.Temperature
 	kind := m.Temperature
 	if kind == Unknown {
