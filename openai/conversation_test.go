@@ -16,18 +16,28 @@ func TestConversation(t *testing.T) {
 	for _, tt := range []struct{ name, body, messages, more string }{
 		{"a text", `{"input":"hi"}`, hi, ""},
 		{"instructions", `{"instructions":"be brief","input":"hi"}`, `{"role":"developer","content":"be brief"},` + hi, ""},
-		{"messages", `{"input":[{"role":"system","content":"s"},{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]},{"role":"assistant","content":[{"type":"output_text","text":"yes"}]}]}`,
-			`{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"hi"}]},{"role":"assistant","content":[{"type":"text","text":"yes"}]}`, ""},
-		{"an image", `{"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:x","detail":"low"},{"type":"input_image","file_id":"f"}]}]}`,
-			`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x","detail":"low"}},{"type":"image_url","image_url":{"url":""}}]}`, ""},
-		{"a file", `{"input":[{"role":"user","content":[{"type":"input_file","filename":"f","file_data":"x"}]}]}`,
-			`{"role":"user","content":[{"type":"file","file":{"type":"input_file","filename":"f","file_data":"x"}}]}`, ""},
+		{
+			"messages", `{"input":[{"role":"system","content":"s"},{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]},{"role":"assistant","content":[{"type":"output_text","text":"yes"}]}]}`,
+			`{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"hi"}]},{"role":"assistant","content":[{"type":"text","text":"yes"}]}`, "",
+		},
+		{
+			"an image", `{"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:x","detail":"low"},{"type":"input_image","file_id":"f"}]}]}`,
+			`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x","detail":"low"}},{"type":"image_url","image_url":{"url":""}}]}`, "",
+		},
+		{
+			"a file", `{"input":[{"role":"user","content":[{"type":"input_file","filename":"f","file_data":"x"}]}]}`,
+			`{"role":"user","content":[{"type":"file","file":{"type":"input_file","filename":"f","file_data":"x"}}]}`, "",
+		},
 		{"a part that chat has too", `{"input":[{"role":"user","content":[{"type":"refusal","refusal":"no"}]}]}`, `{"role":"user","content":[{"type":"refusal","refusal":"no"}]}`, ""},
-		{"a call and its output", `{"input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"o"}]}`,
-			`{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","content":"o","tool_call_id":"c"}`, ""},
-		{"calls at once", `{"input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"custom_tool_call","call_id":"d","name":"g","input":"i"},{"role":"user","content":"hi"},{"type":"function_call","name":"h","arguments":{"a":1}}]}`,
+		{
+			"a call and its output", `{"input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"o"}]}`,
+			`{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","content":"o","tool_call_id":"c"}`, "",
+		},
+		{
+			"calls at once", `{"input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"custom_tool_call","call_id":"d","name":"g","input":"i"},{"role":"user","content":"hi"},{"type":"function_call","name":"h","arguments":{"a":1}}]}`,
 			`{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"d","type":"custom","custom":{"name":"g","input":"i"}}]},` + hi +
-				`,{"role":"assistant","content":null,"tool_calls":[{"id":"","type":"function","function":{"name":"h","arguments":"{\"a\":1}"}}]}`, ""},
+				`,{"role":"assistant","content":null,"tool_calls":[{"id":"","type":"function","function":{"name":"h","arguments":"{\"a\":1}"}}]}`, "",
+		},
 		{"an output in parts", `{"input":[{"type":"custom_tool_call_output","call_id":"c","output":[{"type":"input_text","text":"a"}]}]}`, `{"role":"tool","content":[{"type":"text","text":"a"}],"tool_call_id":"c"}`, ""},
 		{"a screenshot", `{"input":[{"type":"computer_call_output","call_id":"c","output":{"type":"computer_screenshot","image_url":"data:x"}}]}`, `{"role":"tool","content":[{"type":"image_url","image_url":{"url":"data:x"}}],"tool_call_id":"c"}`, ""},
 		{"an output that is not there", `{"input":[{"type":"function_call_output"}]}`, `{"role":"tool","content":null}`, ""},
@@ -38,10 +48,14 @@ func TestConversation(t *testing.T) {
 		{"nothing but what upstream has", `{"previous_response_id":"r"}`, `{"role":"user","content":""}`, ""},
 		{"nothing but a conversation", `{"conversation":{"id":"c"}}`, `{"role":"user","content":""}`, ""},
 		{"nothing but a prompt", `{"prompt":{"id":"p"}}`, `{"role":"user","content":""}`, ""},
-		{"tools", `{"input":"hi","tools":[{"type":"function","name":"f","parameters":{}},{"type":"custom","name":"g"},{"type":"function","function":{"name":"h"}},{"type":"web_search"}]}`, hi,
-			`,"tools":[{"type":"function","function":{"type":"function","name":"f","parameters":{}}},{"type":"custom","custom":{"type":"custom","name":"g"}},{"type":"function","function":{"name":"h"}},{"type":"web_search"}]`},
-		{"a schema", `{"input":"hi","text":{"format":{"type":"json_schema","name":"n","schema":{"a":1}}}}`, hi,
-			`,"response_format":{"type":"json_schema","json_schema":{"type":"json_schema","name":"n","schema":{"a":1}}}`},
+		{
+			"tools", `{"input":"hi","tools":[{"type":"function","name":"f","parameters":{}},{"type":"custom","name":"g"},{"type":"function","function":{"name":"h"}},{"type":"web_search"}]}`, hi,
+			`,"tools":[{"type":"function","function":{"type":"function","name":"f","parameters":{}}},{"type":"custom","custom":{"type":"custom","name":"g"}},{"type":"function","function":{"name":"h"}},{"type":"web_search"}]`,
+		},
+		{
+			"a schema", `{"input":"hi","text":{"format":{"type":"json_schema","name":"n","schema":{"a":1}}}}`, hi,
+			`,"response_format":{"type":"json_schema","json_schema":{"type":"json_schema","name":"n","schema":{"a":1}}}`,
+		},
 		{"a format that is no schema", `{"input":"hi","text":{"format":{"type":"text"}}}`, hi, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -137,8 +137,16 @@ func TestIDsOfEqualPartsDiffer(t *testing.T) {
 	s := newSigner(t, secretA)
 	seen := map[string]string{}
 	for _, p := range [][4]string{
-		{"resp_", "t", "a", "b"}, {"file-", "t", "a", "b"}, {"resp_", "u", "a", "b"}, {"resp_", "t", "ab", ""}, {"resp_", "t", "", "ab"},
-		{"resp_", "t", "a", "resp_b"}, {"resp_", "ta", "", "b"}, {"resp_", "t", "a", "6162"}, {"resp_", "t", "a", "resp_6162"}, {"r-", "esp_t", "a", "b"},
+		{"resp_", "t", "a", "b"},
+		{"file-", "t", "a", "b"},
+		{"resp_", "u", "a", "b"},
+		{"resp_", "t", "ab", ""},
+		{"resp_", "t", "", "ab"},
+		{"resp_", "t", "a", "resp_b"},
+		{"resp_", "ta", "", "b"},
+		{"resp_", "t", "a", "6162"},
+		{"resp_", "t", "a", "resp_6162"},
+		{"r-", "esp_t", "a", "b"},
 	} {
 		id := s.Sign(p[0], p[1], p[2], p[3])
 		_, text, _ := strings.Cut(id, "1")

@@ -3,6 +3,7 @@ package openai_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,8 +28,14 @@ func TestOperations(t *testing.T) {
 		Generates, Typed bool
 	}
 	want := []facts{
-		{"chat/completions", true, false}, {"responses", true, true}, {"responses/compact", true, true}, {"completions", true, false},
-		{"embeddings", false, true}, {"moderations", false, true}, {"images/generations", false, true}, {"audio/speech", false, true},
+		{"chat/completions", true, false},
+		{"responses", true, true},
+		{"responses/compact", true, true},
+		{"completions", true, false},
+		{"embeddings", false, true},
+		{"moderations", false, true},
+		{"images/generations", false, true},
+		{"audio/speech", false, true},
 		{"", false, true},
 	}
 	var got []facts
@@ -239,7 +246,7 @@ func TestInputs(t *testing.T) {
 			var got []string
 			r.Inputs(func(text openai.Value, tokens int64) {
 				if text.Kind() == openai.Missing {
-					got = append(got, fmt.Sprint(tokens))
+					got = append(got, strconv.FormatInt(tokens, 10))
 				} else if got = append(got, text.Path()+" "+text.Text()); tokens != 0 {
 					t.Errorf("a text has %d tokens", tokens)
 				}

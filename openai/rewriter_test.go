@@ -69,22 +69,34 @@ func TestRewriterOfTypedEvents(t *testing.T) {
 		{"a response that failed", openai.Responses, typed(respCreated, respDelta, respFailed), typed(respCreated, respDelta, respFailed)},
 		{"a choice without a delta, and usage", openai.Responses, typed(`{"type":"x","choices":[{}],"usage":null,"error":null}`, respDone), typed(`{"type":"x","choices":[{}],"usage":null,"error":null}`, respDone)},
 
-		{"a flat error", openai.Responses, typed(respCreated, `{"type":"error","code":"server_error","message":"m","param":"p","sequence_number":9}`),
-			typed(respCreated, `{"type":"error","error":{"message":"m","type":"server_error","param":"p","code":"server_error"},"code":"server_error","message":"m","param":"p","sequence_number":9}`)},
-		{"a nested error", openai.Responses, typed(respCreated, `{"type":"error","error":{"message":"m","type":"t","param":null,"code":null,"status":400}}`),
-			typed(respCreated, `{"type":"error","error":{"message":"m","type":"t","param":null,"code":null,"status":400},"code":null,"message":"m","param":null,"sequence_number":1}`)},
-		{"a nested error that lacks members", openai.Responses, sse(`{"error":{"code":"invalid_prompt"}}`),
-			typed(`{"type":"error","error":{"message":"The upstream sent no message.","param":null,"type":"invalid_request_error","code":"invalid_prompt"},"code":"invalid_prompt","message":"The upstream sent no message.","param":null,"sequence_number":0}`)},
-		{"an error that is a text", openai.Responses, "event: error\n" + sse(`{"error":"m"}`),
-			typed(`{"type":"error","error":{"message":"m","type":"server_error","param":null,"code":"internal_server_error"},"code":"internal_server_error","message":"m","param":null,"sequence_number":0}`)},
+		{
+			"a flat error", openai.Responses, typed(respCreated, `{"type":"error","code":"server_error","message":"m","param":"p","sequence_number":9}`),
+			typed(respCreated, `{"type":"error","error":{"message":"m","type":"server_error","param":"p","code":"server_error"},"code":"server_error","message":"m","param":"p","sequence_number":9}`),
+		},
+		{
+			"a nested error", openai.Responses, typed(respCreated, `{"type":"error","error":{"message":"m","type":"t","param":null,"code":null,"status":400}}`),
+			typed(respCreated, `{"type":"error","error":{"message":"m","type":"t","param":null,"code":null,"status":400},"code":null,"message":"m","param":null,"sequence_number":1}`),
+		},
+		{
+			"a nested error that lacks members", openai.Responses, sse(`{"error":{"code":"invalid_prompt"}}`),
+			typed(`{"type":"error","error":{"message":"The upstream sent no message.","param":null,"type":"invalid_request_error","code":"invalid_prompt"},"code":"invalid_prompt","message":"The upstream sent no message.","param":null,"sequence_number":0}`),
+		},
+		{
+			"an error that is a text", openai.Responses, "event: error\n" + sse(`{"error":"m"}`),
+			typed(`{"type":"error","error":{"message":"m","type":"server_error","param":null,"code":"internal_server_error"},"code":"internal_server_error","message":"m","param":null,"sequence_number":0}`),
+		},
 
 		{"a response that is cut", openai.Responses, typed(respCreated, respDelta), typed(respCreated, respDelta, `{"type":"error","error":`+brokeInner+broken+`,"sequence_number":5}`)},
 		{"a response that is cut at once", openai.Responses, "", typed(`{"type":"error","error":` + brokeInner + broken + `,"sequence_number":0}`)},
-		{"numbers that make no sense", openai.Responses, typed(`{"type":"a","sequence_number":9223372036854775807}`, `{"type":"b","sequence_number":-3}`, `{"type":"c","sequence_number":"4"}`),
-			typed(`{"type":"a","sequence_number":9223372036854775807}`, `{"type":"b","sequence_number":-3}`, `{"type":"c","sequence_number":"4"}`, `{"type":"error","error":`+brokeInner+broken+`,"sequence_number":2}`)},
+		{
+			"numbers that make no sense", openai.Responses, typed(`{"type":"a","sequence_number":9223372036854775807}`, `{"type":"b","sequence_number":-3}`, `{"type":"c","sequence_number":"4"}`),
+			typed(`{"type":"a","sequence_number":9223372036854775807}`, `{"type":"b","sequence_number":-3}`, `{"type":"c","sequence_number":"4"}`, `{"type":"error","error":`+brokeInner+broken+`,"sequence_number":2}`),
+		},
 
-		{"images", openai.Images, typed(`{"type":"image_generation.partial_image"}`, `{"type":"image_generation.completed"}`, `{"type":"image_generation.completed"}`),
-			typed(`{"type":"image_generation.partial_image"}`, `{"type":"image_generation.completed"}`, `{"type":"image_generation.completed"}`)},
+		{
+			"images", openai.Images, typed(`{"type":"image_generation.partial_image"}`, `{"type":"image_generation.completed"}`, `{"type":"image_generation.completed"}`),
+			typed(`{"type":"image_generation.partial_image"}`, `{"type":"image_generation.completed"}`, `{"type":"image_generation.completed"}`),
+		},
 		{"images that are cut", openai.Images, typed(`{"type":"image_generation.partial_image"}`), typed(`{"type":"image_generation.partial_image"}`, `{"type":"error","error":`+brokeInner+broken+`}`)},
 		{"images with numbers that are cut", openai.Images, typed(`{"type":"image_generation.partial_image","sequence_number":3}`), typed(`{"type":"image_generation.partial_image","sequence_number":3}`, `{"type":"error","error":`+brokeInner+broken+`,"sequence_number":4}`)},
 		{"an error of images", openai.Images, typed(`{"type":"error","error":{"message":"m","type":"t","param":null,"code":"c"}}`), typed(`{"type":"error","error":{"message":"m","type":"t","param":null,"code":"c"},"code":"c","message":"m","param":null}`)},

@@ -47,16 +47,16 @@ type typedEnd struct {
 }
 
 func flags(e openai.Event) string {
-	s := ""
+	var set []string
 	for _, f := range []struct {
 		set  bool
 		name string
-	}{{e.Content, "content "}, {e.Finish, "finish "}, {e.Done, "done "}, {e.Err.Kind() != openai.Missing, "error "}} {
+	}{{e.Content, "content"}, {e.Finish, "finish"}, {e.Done, "done"}, {e.Err.Kind() != openai.Missing, "error"}} {
 		if f.set {
-			s += f.name
+			set = append(set, f.name)
 		}
 	}
-	return strings.TrimSpace(s)
+	return strings.Join(set, " ")
 }
 
 func endOf(t *testing.T, op openai.Operation, src io.Reader) typedEnd {
@@ -257,17 +257,17 @@ func TestFactsOfTypedAnswers(t *testing.T) {
 func TestGeneratedOfResponses(t *testing.T) {
 	t.Parallel()
 	texts := func(data ...string) string {
-		all := ""
+		var all strings.Builder
 		for _, d := range data {
 			root, err := openai.ReadValue([]byte(d))
 			if err != nil {
 				t.Fatalf("%s: %v", d, err)
 			}
 			openai.Generated(root, func(choice int64, text openai.Value) {
-				all += fmt.Sprint(choice) + text.Text() + " "
+				fmt.Fprintf(&all, "%d%s ", choice, text.Text())
 			})
 		}
-		return all
+		return all.String()
 	}
 	stream := []string{
 		respCreated,
