@@ -30,7 +30,7 @@ var settleLua string
 //go:embed renew.lua
 var renewLua string
 
-// clockOfRedis is how the scripts tell the time. Tests replace it.
+// clockOfRedis is how the scripts tell the time.
 const clockOfRedis = "redis.call('TIME')"
 
 // errAway is the error of a round trip that came to nothing.

@@ -22,7 +22,7 @@ func TestRedisIsALimiter(t *testing.T) {
 	s := start(t, "--databases", databases)
 	quotatest.Run(t, func(t *testing.T, spent quota.Spent) quotatest.Store {
 		t.Helper()
-		l := s.open(t, redisquota.Config{URL: s.next(), Spent: spent})
+		l := s.open(t, redisquota.Config{URL: s.next(), Spent: spent, Slice: redisquota.Slice{Rate: -1}})
 		return quotatest.Store{
 			Limiter: l, Resolution: 100 * time.Millisecond, Now: s.now,
 			Advance: func(d time.Duration) {
@@ -43,8 +43,8 @@ func TestScriptsAreALimiter(t *testing.T) {
 		t.Helper()
 		url := s.next()
 		c := newClock(t, url)
-		l := s.open(t, redisquota.Config{URL: url, Spent: spent, TTL: 1000 * time.Hour})
-		l.Virtual(clockKey)
+		cfg := redisquota.Config{URL: url, Spent: spent, TTL: 1000 * time.Hour, Slice: redisquota.Slice{Rate: -1}}
+		l := s.open(t, redisquota.Virtual(cfg, clockKey))
 		return quotatest.Store{Limiter: l, Advance: c.Advance, Now: c.Now}
 	})
 }
@@ -99,8 +99,8 @@ func TestScriptsDoAsTheOracle(t *testing.T) {
 			quotatest.Explore(t, 2, func(spent quota.Spent) quotatest.Explorable {
 				url := s.next()
 				c := newClock(t, url)
-				l := s.open(t, redisquota.Config{URL: url, Spent: spent, TTL: 1 << 60, Slice: redisquota.Slice{Rate: -1}})
-				l.Virtual(clockKey)
+				cfg := redisquota.Config{URL: url, Spent: spent, TTL: 1 << 60, Slice: redisquota.Slice{Rate: -1}}
+				l := s.open(t, redisquota.Virtual(cfg, clockKey))
 				return quotatest.Explorable{
 					Store: quotatest.Store{Limiter: l, Advance: c.Advance, Now: c.Now},
 					Grain: time.Microsecond, Steady: true,

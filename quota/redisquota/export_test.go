@@ -7,10 +7,11 @@ import (
 	"weir/quota"
 )
 
-// Virtual makes the scripts read the time, in microseconds, from a key instead
-// of Redis's clock: they are the same otherwise.
-func (l *Limiter) Virtual(key string) {
-	l.scripts("{ 0, redis.call('GET', '" + key + "') }")
+// Virtual returns cfg with scripts that read the time, in microseconds, from a key
+// instead of Redis's clock: they are the same otherwise.
+func Virtual(cfg Config, key string) Config {
+	cfg.clock = "{ 0, redis.call('GET', '" + key + "') }"
+	return cfg
 }
 
 // GiveUpThenAsk gives up a reservation that comes to Redis only then, and returns

@@ -107,10 +107,8 @@ func TestLeasesOfTheDeadExpire(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	c := newClock(t, s.url())
-	cfg := redisquota.Config{TTL: 30 * time.Second}
+	cfg := redisquota.Virtual(redisquota.Config{TTL: 30 * time.Second}, clockKey)
 	dead, alive := s.open(t, cfg), s.open(t, cfg)
-	dead.Virtual(clockKey)
-	alive.Virtual(clockKey)
 	a := tokens("team:a", 100)
 	a.Limits.Concurrency = 2
 	late := reserve(t, dead, quota.Cost{Tokens: 10}, a)
@@ -158,8 +156,7 @@ func TestClockThatGoesBackAddsNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	c := newClock(t, s.url())
-	l := s.open(t, redisquota.Config{})
-	l.Virtual(clockKey)
+	l := s.open(t, redisquota.Virtual(redisquota.Config{}, clockKey))
 	a := quota.Account{ID: "team:a", Limits: quota.Limits{TokensPerMinute: 60, BurstTokens: 100}}
 	reserve(t, l, quota.Cost{Tokens: 100}, a)
 	for _, step := range []struct {

@@ -7,6 +7,7 @@
 package redisquota
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type Config struct {
 	Timeout  time.Duration // the longest a round trip may take; 0: 25 ms
 	Slice    Slice         // what a process leases ahead for teams that are hot
 	Log      *slog.Logger  // told when Redis goes and comes back; nil: nobody is
+
+	clock string // how the scripts tell the time; empty: as Redis does
 }
 
 // Limiter is a quota.Limiter in Redis. It is safe for concurrent use.
@@ -86,7 +89,7 @@ func New(ctx context.Context, cfg Config) (*Limiter, error) {
 		cfg: cfg, client: client, log: cfg.Log, prefix: prefix(),
 		open: make(map[string]*lease), done: make(chan struct{}),
 	}
-	l.scripts(clockOfRedis)
+	l.scripts(cmp.Or(cfg.clock, clockOfRedis))
 	l.ledger.known = make(map[string]book)
 	l.local.start(l.now, l.share)
 	l.debts.owed = make(map[owing]*owed)
