@@ -15,8 +15,8 @@ import (
 // The limits that the load presses against: a hundred a second, and two hundred are
 // asked for.
 const (
-	pressed       = "teams: { a: { limits: { rpm: 6000, burst_requests: 100, concurrency: 1000 } } }"
-	pressedBurst  = 100
+	pressed       = "teams: { a: { limits: { rpm: 6000, burst_requests: 50, concurrency: 1000 } } }"
+	pressedBurst  = 50
 	pressedSecond = 100
 )
 
@@ -41,19 +41,19 @@ func TestRedisMayFail(t *testing.T) {
 			_, endpoint := newAzure(t)
 			r := newReplica(t, sharing(endpoint, redis.url(), "on_error: local", pressed))
 			w := newLoad(t, r)
-			w.calls(200)
+			w.calls(150)
 			usual, before := w.mark(), r.fares().Paid
 			tt.away(redis)
 			if !tt.stays {
 				r.at(t, onOwn)
 			}
-			w.calls(200)
+			w.calls(150)
 			during, paid := w.mark(), r.fares().Paid-before
 			tt.back(redis)
 			healed := time.Now()
 			r.at(t, onRedis)
 			healing := time.Since(healed)
-			w.calls(100)
+			w.calls(50)
 			w.end(tt.lost)
 			if paid > 40 {
 				t.Errorf("%d requests waited for Redis in vain, want a handful", paid)
