@@ -174,15 +174,16 @@ func TestBackendCredentials(t *testing.T) {
 
 const entraAuth = `{ entra: { tenant_id: tenant, client_id: app, client_secret: "${OLD}", authority: LOGIN } }`
 
-// credentialed returns a gateway in front of the resource, with the credential.
-func credentialed(t *testing.T, auth string, resource, login *httptest.Server, log io.Writer) *command.Gateway {
+// accredited returns the configuration of a gateway in front of the resource, with
+// the credential and with what more is said.
+func accredited(t *testing.T, auth, more string, resource, login *httptest.Server) *config.File {
 	t.Helper()
 	text := `
 version: 1
 backends: { azure: { endpoint: "` + resource.URL + `", auth: ` + strings.Replace(auth, "LOGIN", `"`+login.URL+`"`, 1) + ` } }
 models: { gpt-4o: { deployments: [{ backend: azure, deployment: gpt-4o }] } }
 teams: { search: { keys: [{ id: search-1, value: "${SEARCH}" }] } }
-`
+` + more
 	f, problems := config.Parse("weir.yaml", []byte(text), config.Options{ReadFile: os.ReadFile, Getenv: func(name string) (string, bool) {
 		v, ok := map[string]string{"OLD": "SENTINEL-OLD", "OLDER": "SENTINEL-OLDER", "NEW": "SENTINEL-NEW", "SEARCH": searchKey}[name]
 		return v, ok
@@ -190,6 +191,13 @@ teams: { search: { keys: [{ id: search-1, value: "${SEARCH}" }] } }
 	if len(problems) > 0 {
 		t.Fatalf("the configuration: %v", problems)
 	}
+	return f
+}
+
+// credentialed returns a gateway in front of the resource, with the credential.
+func credentialed(t *testing.T, auth string, resource, login *httptest.Server, log io.Writer) *command.Gateway {
+	t.Helper()
+	f := accredited(t, auth, "", resource, login)
 	plain := upstream.NewTransport(upstream.Connection{PerHost: 1})
 	t.Cleanup(plain.CloseIdleConnections)
 	g, err := command.Build(t.Context(), f, command.Parts{

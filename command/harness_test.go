@@ -95,11 +95,20 @@ func (j *journal) String() string {
 // wait returns the first line with the message, once there is one.
 func (j *journal) wait(t *testing.T, message string) map[string]any {
 	t.Helper()
+	return j.waitFor(t, message, 1)
+}
+
+// waitFor returns the nth line with the message, from 1, once there is one.
+func (j *journal) waitFor(t *testing.T, message string, n int) map[string]any {
+	t.Helper()
 	for {
 		j.mu.Lock()
-		next, ended := j.next, j.ended
+		next, ended, found := j.next, j.ended, 0
 		for _, line := range j.lines {
-			if line["msg"] == message {
+			if line["msg"] != message {
+				continue
+			}
+			if found++; found == n {
 				j.mu.Unlock()
 				return line
 			}
@@ -124,13 +133,18 @@ type process struct {
 // serve runs the gateway that the configuration describes until the test ends.
 func serve(t *testing.T, configuration string) *process {
 	t.Helper()
+	return serveWith(t, "-c", write(t, "weir.yaml", configuration))
+}
+
+// serveWith runs a gateway with these arguments until the test ends.
+func serveWith(t *testing.T, args ...string) *process {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &process{log: newJournal(), stop: cancel, done: make(chan struct{})}
 	s := &streams{in: strings.NewReader(""), out: p.log, err: p.log}
-	path := write(t, "weir.yaml", configuration)
 	go func() {
 		defer close(p.done)
-		p.code = s.main(ctx, []string{"serve", "-c", path})
+		p.code = s.main(ctx, append([]string{"serve"}, args...))
 		p.log.end()
 	}()
 	t.Cleanup(func() {
