@@ -22,6 +22,7 @@ import (
 
 	"weir/config"
 	"weir/middleware"
+	"weir/openai"
 	"weir/policy"
 	"weir/proxy"
 	"weir/telemetry"
@@ -107,6 +108,9 @@ func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.signer, err = g.state.signing.signer(f); err != nil {
+		return nil, fmt.Errorf("state.secrets: %w", err)
+	}
 	pool := upstream.New(up)
 	if before.pool != nil {
 		pool = before.pool.Next(up)
@@ -128,6 +132,7 @@ type builder struct {
 	parts  Parts
 	state  *state
 	before serving // zero: nothing was
+	signer *openai.Signer
 
 	wires       wires
 	transports  map[string]http.RoundTripper // of the backends that have their own
@@ -234,7 +239,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 		Models:  map[string]proxy.Model{},
 		Names:   proxy.Names{Aliases: map[string]string{}, Deployments: map[string]string{}, Models: map[string]string{}},
 		Teams:   map[string]proxy.Team{},
-		Limiter: b.state.limiter, Outputs: b.state.outputs, Journal: b.state, Strict: durable(b.file), Upstream: pool,
+		Limiter: b.state.limiter, Outputs: b.state.outputs, Journal: b.state, Owners: map[string]string{}, Signer: b.signer, Strict: durable(b.file), Upstream: pool,
 		MaxBody: int64(b.file.Server.MaxBody), MaxBodies: maxBodies, KeepAlive: keepAlive,
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.file.Models)) {
@@ -245,6 +250,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 			cfg.Names.Aliases[alias] = name
 		}
 		for _, d := range m.Deployments {
+			cfg.Owners[openai.Owner(d.Backend+"/"+d.Deployment)] = name
 			if _, taken := cfg.Names.Deployments[d.Deployment]; !taken {
 				cfg.Names.Deployments[d.Deployment] = name
 			}

@@ -32,6 +32,7 @@ type state struct {
 	alerts  *telemetry.Alerts
 
 	throttle *middleware.Throttle
+	signing  signing
 }
 
 // openState opens what f keeps state in.

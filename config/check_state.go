@@ -18,6 +18,28 @@ func (r *reader) checkState(f *File) {
 		r.checkMemory(f.State.Limits, f)
 	}
 	r.checkLedger(f.State.Ledger, f)
+	r.checkSecrets(f.State.Secrets)
+}
+
+// shortestSecret is how long a secret that signs must be, in bytes.
+const shortestSecret = 16
+
+// checkSecrets looks at what signs ids.
+func (r *reader) checkSecrets(secrets []Secret) {
+	const path = "state.secrets"
+	if len(secrets) > 2 {
+		r.fault(path, codeContradict, "there are "+strconv.Itoa(len(secrets))+" secrets, and at most two are taken", "keep the one that signs and the one before it")
+	}
+	for i, s := range secrets {
+		at := item(path, i)
+		switch {
+		case r.faulty(at):
+		case len(s) < shortestSecret:
+			r.fault(at, codeWeakKey, "the secret is shorter than "+strconv.Itoa(shortestSecret)+" bytes", "openssl rand -base64 32 prints one")
+		case !r.places[at].expanded:
+			r.fault(at, codeLiteral, "a secret is written in the file", `write "${NAME}" or "${file:/path}"`)
+		}
+	}
 }
 
 // checkMemory warns of what matters to a shared store alone.

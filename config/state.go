@@ -48,6 +48,12 @@ type State struct {
 
 	// Ledger is where every request is written down, without its content.
 	Ledger Ledger `yaml:"ledger"`
+
+	// Secrets sign the ids of what upstream keeps for a team, such as stored
+	// responses: at least 16 bytes each, the same in all replicas. The first
+	// signs, the second, a former or a coming one, is taken as well. Absent: ids
+	// end with the process. Write them as ${NAME} or ${file:/path}.
+	Secrets []Secret `yaml:"secrets"`
 }
 
 // LimitStore is where requests, tokens and money are counted.

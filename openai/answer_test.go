@@ -92,3 +92,24 @@ func TestAheadKeepsWhatReadingFailedWith(t *testing.T) {
 		t.Errorf("Next() = %v, want %v", err, broken)
 	}
 }
+
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	r, w := io.Pipe()
+	s := openai.NewStream(r)
+	if s.Waiting() {
+		t.Error("a stream that reads nothing ahead waits")
+	}
+	ready := s.Ahead()
+	if !s.Waiting() {
+		t.Error("a stream without a beginning does not wait")
+	}
+	go func() { _, _ = io.WriteString(w, sse(chunkContent)) }()
+	<-ready
+	if s.Waiting() {
+		t.Error("a stream waits that has begun")
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -27,6 +27,8 @@ const (
 	CodeFailedKeys        = "too_many_failed_keys"
 	CodeModelNotAllowed   = "model_not_allowed"
 	CodeModelNotFound     = "model_not_found"
+	CodeNotFound          = "not_found"
+	CodeNoPrevious        = "previous_response_not_found"
 	CodeDeployment        = "DeploymentNotFound"
 	CodeUnknownURL        = "unknown_url"
 	CodeMethod            = "method_not_allowed"
@@ -112,6 +114,9 @@ func quoteOrNull(s string) string {
 	}
 	return string(appendString(nil, s))
 }
+
+// Quote returns s as JSON.
+func Quote(s string) string { return string(appendString(nil, s)) }
 
 // appendString appends s as a JSON string.
 func appendString(dst []byte, s string) []byte {

@@ -79,3 +79,19 @@ func TestStreamPassesOverAMark(t *testing.T) {
 		t.Errorf("the end is %v", err)
 	}
 }
+
+// TestEmbeddingsAreRaw: the numbers of an embedding are no part of the view.
+func TestEmbeddingsAreRaw(t *testing.T) {
+	t.Parallel()
+	v, err := openai.ReadValue([]byte(`{"data":[{"embedding":[1,-2e-3],"index":0},{"embedding":"AAA","index":1}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := v.Get("data").At(0), v.Get("data").At(1)
+	if e := first.Get("embedding"); string(e.Raw()) != "[1,-2e-3]" || e.Len() != 0 {
+		t.Errorf("an embedding is %s, with %d elements", e.Raw(), e.Len())
+	}
+	if n, _ := second.Get("index").Int(); n != 1 || !second.Get("embedding").Is("AAA") {
+		t.Errorf("what follows is %s", second.Raw())
+	}
+}

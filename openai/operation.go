@@ -45,6 +45,10 @@ func (o Operation) Generates() bool {
 	return o == Chat || o == Responses || o == Compact || o == Completions
 }
 
+// Keeps reports whether upstream may keep what it makes of a request, or be sent
+// what it has kept.
+func (o Operation) Keeps() bool { return o == Responses || o == Compact }
+
 // Typed reports whether each event of the operation's streams says its type, as
 // those of the Responses API do. The others' are chunks.
 func (o Operation) Typed() bool { return o != Chat && o != Completions }

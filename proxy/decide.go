@@ -16,7 +16,11 @@ import (
 // it came, and what the policy would have refused or changed is noted.
 func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage.Record) (*decision, error) {
 	d := &decision{operation: req.Operation, request: req, model: model, choices: req.Choices, regions: team.Regions, usage: req.IncludeUsage, stream: req.Stream}
-	d.share = team.share(rec.Key)
+	d.share, d.team = team.share(rec.Key), team.Name
+	if err := d.continues(g, team); err != nil {
+		rec.Outcome = usage.RefusedPolicy
+		return nil, err
+	}
 	err := d.screen(team)
 	if err == nil || team.Shadow {
 		d.note(err)

@@ -66,9 +66,11 @@ type Config struct {
 	Any func(name string) Model
 
 	Limiter  quota.Limiter
-	Outputs  Outputs // nil: nothing is learned of answers
-	Journal  Journal // nil: nothing is written down
-	Strict   bool    // no answer ends before its record is taken
+	Outputs  Outputs           // nil: nothing is learned of answers
+	Journal  Journal           // nil: nothing is written down
+	Signer   *openai.Signer    // of the ids of what upstream keeps
+	Owners   map[string]string // the models of the deployments, by what Signer calls these
+	Strict   bool              // no answer ends before its record is taken
 	Upstream Upstream
 
 	MaxBody   int64         // the largest body that is read, in bytes
@@ -157,6 +159,7 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 	} {
 		e.POST(path, g.InputTokens, m...)
 	}
+	g.storedRoutes(e, m...)
 }
 
 // bases returns what stands before an operation's path: in OpenAI's paths, and in
@@ -236,6 +239,10 @@ type decision struct {
 	rough     bool // fitted.Prompt is a bound, and the request was not counted
 	share     openai.Share
 
+	team string // whose it is
+	only string // the deployment that must answer; "" any will do
+	free bool   // what was used has been charged already
+
 	reserved int64    // the tokens that were asked of the allowance
 	shadow   []string // what would have been refused, by code, or changed
 }
@@ -251,6 +258,7 @@ func (d *decision) call(r *http.Request, m Model) *openai.Call {
 	call.Within = patience(r.Header)
 	call.Regions = d.regions
 	call.Bearer = bearer(r.Header)
+	call.Only = d.only
 	return call
 }
 

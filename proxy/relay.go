@@ -43,6 +43,7 @@ func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usag
 	}
 	if a.Stream == nil {
 		a.Close(nil) // all of it is here
+		g.markWhole(a, d, rec)
 		if !g.cfg.Strict {
 			h.Set("Content-Length", strconv.Itoa(len(a.Body))) // or else the end comes behind the sinks
 		}
@@ -81,6 +82,16 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) {
 	}
 }
 
+// markWhole gives the ids in a plain answer as the team is to know them.
+func (g *Gateway) markWhole(a *openai.Answer, d *decision, rec *usage.Record) {
+	if !d.operation.Keeps() {
+		return
+	}
+	if root, err := openai.ReadValue(a.Body); err == nil {
+		a.Body = openai.Apply(a.Body, g.mark(root, d, rec)...)
+	}
+}
+
 // codeOf returns the code in an error that upstream gave, "" where it is nothing
 // that a metric could be labeled with.
 func codeOf(body []byte) string {
@@ -116,6 +127,9 @@ func read(a *openai.Answer, d *decision) *tally {
 // of the prompt and of what was seen of the answer. Its price is that of the
 // deployment that gave it.
 func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
+	if d.free {
+		return
+	}
 	if f.HasUsage {
 		rec.Input, rec.Output = f.Usage.Prompt, f.Usage.Completion
 		rec.Cached, rec.Reasoning = f.Usage.Cached, f.Usage.Reasoning
@@ -222,6 +236,10 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 			rec.FirstToken = time.Since(rec.Start)
 		}
 		openai.Generated(e.Root, seen.add)
+	}, func(e *openai.Event) {
+		if edits := g.mark(e.Root, d, rec); len(edits) > 0 {
+			e.Data = openai.Apply(e.Data, edits...)
+		}
 	})
 	book(rec, a.Stream.Facts, d, seen)
 	rec.FinishReason = a.Stream.FinishReason
@@ -262,7 +280,7 @@ func interrupted() *openai.Error {
 // nil for a stream that was whole, errReported for one that upstream ended with an
 // error event, a *openai.CutError for one that was cut, and else what writing
 // failed with.
-func copyEvents(p *pipe, s *openai.Stream, w *openai.Rewriter, note func(openai.Event)) error {
+func copyEvents(p *pipe, s *openai.Stream, w *openai.Rewriter, note func(openai.Event), mark func(*openai.Event)) error {
 	var buf []byte
 	for {
 		e, err := s.Next()
@@ -273,6 +291,7 @@ func copyEvents(p *pipe, s *openai.Stream, w *openai.Rewriter, note func(openai.
 			return errors.Join(p.write(buf, true), err)
 		}
 		note(e)
+		mark(&e)
 		buf = w.Append(buf, e)
 		if e.Done {
 			return p.write(buf, false)

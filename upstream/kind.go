@@ -102,7 +102,7 @@ func (m *member) fits(c *openai.Call) bool { return m.within(c) && m.Deployment.
 
 // within reports whether the deployment is where a call may go.
 func (d *Deployment) within(c *openai.Call) bool {
-	if c.Only != "" && c.Only != d.ID() {
+	if c.Only != "" && c.Only != openai.Owner(d.ID()) {
 		return false
 	}
 	return len(c.Regions) == 0 || slices.Contains(c.Regions, d.Region)
