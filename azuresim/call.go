@@ -54,7 +54,11 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) *call {
 // readBody reads the body whole, or a form part by part.
 func (c *call) readBody() {
 	if boundary, ok := formBoundary(c.r); ok {
-		c.form, c.unread = readForm(c.r.Body, boundary)
+		held := int64(partRecorded)
+		if c.route.path == "files" {
+			held = partHeld
+		}
+		c.form, c.unread = readForm(c.r.Body, boundary, held)
 		c.seen.Size, c.seen.Form = c.form.size, c.form.recorded()
 		return
 	}

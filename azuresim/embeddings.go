@@ -17,28 +17,35 @@ import (
 // tokens of one or of many. Each text becomes a message; tokens are their own
 // text, a number each, and cost one apiece.
 func (q *chatRequest) readTexts(raw json.RawMessage) bool {
-	var text string
-	var texts []string
-	var tokens []int
-	var many [][]int
-	switch {
-	case json.Unmarshal(raw, &text) == nil:
-		texts = []string{text}
-	case json.Unmarshal(raw, &texts) == nil:
-	case json.Unmarshal(raw, &tokens) == nil:
-		many = [][]int{tokens}
-	case json.Unmarshal(raw, &many) != nil:
-		return false
+	if text, ok := decoded[string](raw); ok {
+		q.messages = []message{{Role: "user", text: text}}
+		return true
 	}
-	for _, text := range texts {
-		q.messages = append(q.messages, message{Role: "user", text: text})
+	if texts, ok := decoded[[]string](raw); ok {
+		for _, text := range texts {
+			q.messages = append(q.messages, message{Role: "user", text: text})
+		}
+		return true
+	}
+	many, ok := decoded[[][]int](raw)
+	if one, single := decoded[[]int](raw); single {
+		many, ok = [][]int{one}, true
 	}
 	for _, tokens := range many {
 		text := strings.Trim(fmt.Sprint(tokens), "[]")
 		q.messages = append(q.messages, message{Role: "user", text: text})
 		q.tokens += len(tokens) - textTokens(len(text))
 	}
-	return true
+	return ok
+}
+
+// decoded is raw as a T, whole, and whether it is one.
+func decoded[T any](raw json.RawMessage) (T, bool) {
+	var v, none T
+	if json.Unmarshal(raw, &v) != nil {
+		return none, false
+	}
+	return v, true
 }
 
 func (c *call) readEmbeddings() *Step {

@@ -7,6 +7,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -243,4 +244,32 @@ func TestFormIsRecordedPartByPart(t *testing.T) {
 	if string(seen.Form[1].Value) != "whisper-1" || seen.Form[1].Name != "model" {
 		t.Errorf("model: %+v", seen.Form[1])
 	}
+}
+
+// Not parallel, so that nothing else allocates meanwhile.
+func TestLargeUploadIsNotHeld(t *testing.T) {
+	const size = 25 << 20
+	head := "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n"
+	tail := "\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b--\r\n"
+	body := io.MultiReader(strings.NewReader(head), io.LimitReader(zeros{}, size), strings.NewReader(tail))
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/audio/transcriptions", body)
+	req.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+	sim, w := azuresim.New(azuresim.Config{}), httptest.NewRecorder()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	sim.ServeHTTP(w, req)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 || w.Code != 200 {
+		t.Errorf("%d: %d bytes were allocated", w.Code, took)
+	}
+	if file := sim.Requests()[0].Form[0]; file.Size != size || len(file.Value) != 64<<10 {
+		t.Errorf("recorded %d of %d bytes", len(file.Value), file.Size)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
 }

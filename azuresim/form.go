@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// How much is kept of a part of a form: while it is answered, and in its record.
+// How much is kept of a part of a form: of a file that is uploaded, and of
+// everything else and in the record.
 const (
 	partHeld     = 1 << 20
 	partRecorded = 64 << 10
@@ -28,9 +29,10 @@ type Part struct {
 	SHA256   string // of all of it, in hexadecimal
 }
 
-// form is a multipart form with its parts cut to partHeld.
+// form is a multipart form, with what is held of its parts.
 type form struct {
 	parts []Part
+	held  int64 // of each part, at most
 	size  int64 // of the body
 	wrong error // why the form cannot be read to its end
 }
@@ -59,9 +61,9 @@ func (c *counter) Read(b []byte) (int, error) {
 
 // readForm reads a form to its end. The error is of the connection; a form that
 // is wrong in itself says so in the form.
-func readForm(body io.Reader, boundary string) (*form, error) {
+func readForm(body io.Reader, boundary string, held int64) (*form, error) {
 	in := &counter{r: body}
-	f := &form{}
+	f := &form{held: held}
 	reader := multipart.NewReader(in, boundary)
 	for f.wrong == nil {
 		p, err := reader.NextRawPart()
@@ -86,7 +88,7 @@ func (f *form) add(p *multipart.Part) error {
 	sum := sha256.New()
 	rest := io.TeeReader(p, sum)
 	kept.Grow(512)
-	size, err := io.Copy(&kept, io.LimitReader(rest, partHeld))
+	size, err := io.Copy(&kept, io.LimitReader(rest, f.held))
 	if err != nil {
 		return err
 	}

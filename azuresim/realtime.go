@@ -14,7 +14,7 @@ import (
 )
 
 // The bounds of a session: its length, as Azure has it, a message's bytes, and
-// how many messages its record keeps.
+// how many messages may wait and are kept in its record.
 const (
 	sessionLength   = 30 * time.Minute
 	messageMost     = 16 << 20
@@ -61,7 +61,7 @@ func (c *call) converse() {
 	}
 	conn.SetReadLimit(messageMost)
 	ctx, cancel := context.WithCancel(c.r.Context())
-	rt := &realtime{c: c, conn: conn, incoming: make(chan string), preview: c.route.family == familyClassic}
+	rt := &realtime{c: c, conn: conn, incoming: make(chan string, messagesKept), preview: c.route.family == familyClassic}
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); rt.read(ctx) }()
 	defer func() {

@@ -12,7 +12,7 @@ import (
 	"weir/azuresim"
 )
 
-const responses = "/openai/v1/responses"
+const responsesPath = "/openai/v1/responses"
 
 // typed is one event of a stream whose events have names.
 type typed struct {
@@ -57,7 +57,7 @@ func outline(list []typed) string {
 func TestResponseHasAzuresShape(t *testing.T) {
 	t.Parallel()
 	sim := azuresim.New(azuresim.Config{Name: "r"})
-	w := call(t, sim, http.MethodPost, responses, `{"model":"gpt-4o","input":"!echo one two three","metadata":{"k":"v"}}`)
+	w := call(t, sim, http.MethodPost, responsesPath, `{"model":"gpt-4o","input":"!echo one two three","metadata":{"k":"v"}}`)
 	var got object
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
@@ -136,7 +136,7 @@ func TestResponseStreamHasEveryEventInOrder(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			w := call(t, azuresim.New(cfg), http.MethodPost, responses, `{"stream":true,`+tt.body+`}`)
+			w := call(t, azuresim.New(cfg), http.MethodPost, responsesPath, `{"stream":true,`+tt.body+`}`)
 			if diff := cmp.Diff(strings.TrimSpace(tt.want), outline(typedEvents(t, w.Body.String()))); diff != "" {
 				t.Errorf("events (-want +got):\n%s\n%.3000s", diff, w.Body)
 			}
@@ -154,7 +154,7 @@ func TestResponseErrorEventHasItsShape(t *testing.T) {
 		"error-late": `{` + nested + `,` + tail, "error-event": `{` + nested + `,` + tail,
 		"error-flat": `{` + flat + message + tail, "error-both": `{` + flat + nested + `,` + message + tail,
 	} {
-		w := call(t, azuresim.New(azuresim.Config{}), http.MethodPost, responses, `{"model":"m","stream":true,"input":"!`+name+`"}`)
+		w := call(t, azuresim.New(azuresim.Config{}), http.MethodPost, responsesPath, `{"model":"m","stream":true,"input":"!`+name+`"}`)
 		if !strings.HasSuffix(w.Body.String(), "\n\nevent: error\ndata: "+want+"\n\n") {
 			t.Errorf("%s: %.2000s", name, w.Body)
 		}
@@ -199,7 +199,7 @@ func TestResponseEndsAsItMust(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			w := call(t, azuresim.New(cfg), http.MethodPost, responses, `{`+tt.body+`}`)
+			w := call(t, azuresim.New(cfg), http.MethodPost, responsesPath, `{`+tt.body+`}`)
 			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.want) {
 				t.Errorf("status %d, want %d with %s:\n%s", w.Code, tt.status, tt.want, w.Body)
 			}
@@ -211,16 +211,16 @@ func TestReasoningIsKnownOnlyWhereItWasMade(t *testing.T) {
 	t.Parallel()
 	cfg := azuresim.Config{Deployments: map[string]azuresim.Deployment{"o": {Reasoning: true}}}
 	here, there := azuresim.New(cfg), azuresim.New(cfg)
-	w := call(t, here, http.MethodPost, responses, `{"model":"o","input":"hi","store":false,"include":["reasoning.encrypted_content"]}`)
+	w := call(t, here, http.MethodPost, responsesPath, `{"model":"o","input":"hi","store":false,"include":["reasoning.encrypted_content"]}`)
 	var made struct{ Output []json.RawMessage }
 	if err := json.Unmarshal(w.Body.Bytes(), &made); err != nil || len(made.Output) != 2 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	again := fmt.Sprintf(`{"model":"o","input":[%s,{"role":"user","content":"go on"}]}`, made.Output[0])
-	if w := call(t, here, http.MethodPost, responses, again); w.Code != 200 {
+	if w := call(t, here, http.MethodPost, responsesPath, again); w.Code != 200 {
 		t.Errorf("here: %d %s", w.Code, w.Body)
 	}
-	if w := call(t, there, http.MethodPost, responses, again); w.Code != 400 || !strings.Contains(w.Body.String(), "could not be verified") {
+	if w := call(t, there, http.MethodPost, responsesPath, again); w.Code != 400 || !strings.Contains(w.Body.String(), "could not be verified") {
 		t.Errorf("there: %d %s", w.Code, w.Body)
 	}
 }
