@@ -161,6 +161,27 @@ func TestRewriterEndsAStreamOfChunks(t *testing.T) {
 	}
 }
 
+// TestRewriterOfEditedEvents relays what a caller has made of an event's data, and
+// is not misled by it where the event is an error.
+func TestRewriterOfEditedEvents(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]string{
+		respDelta: "event: response.output_text.delta\ndata: {}\n\n",
+		`{"type":"error","sequence_number":1,"error":{"message":"m","code":"invalid_prompt","param":null}}`: typed(
+			`{"type":"error","error":{"type":"invalid_request_error","message":"m","code":"invalid_prompt","param":null},"code":"invalid_prompt","message":"m","param":null,"sequence_number":1}`),
+	} {
+		e, err := openai.NewStreamOf(openai.Responses, strings.NewReader(typed(data))).Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Data = []byte(`{}`)
+		w := openai.NewRewriter(openai.Profile{Operation: openai.Responses})
+		if got := string(w.Append(nil, e)); got != want {
+			t.Errorf("%s is shown as %q, want %q", data, got, want)
+		}
+	}
+}
+
 // TestFailureIsReadAsAnAnswer has the error events of typed streams mean what the
 // same errors mean as answers.
 func TestFailureIsReadAsAnAnswer(t *testing.T) {

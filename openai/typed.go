@@ -71,7 +71,7 @@ func (e *Event) body(typed bool) []byte {
 		if kind.Kind() == String {
 			return bytes.Clone(e.Data)
 		}
-		return Apply(e.Data, outer.Set("type", quoteOrNull(blame)))
+		return Apply(e.Root.doc.src, outer.Set("type", quoteOrNull(blame))) // Data may have been edited since
 	}
 	message := e.Err.Get("message").Text()
 	if message == "" {
