@@ -65,7 +65,7 @@ func openState(ctx context.Context, f *config.File, p Parts) (st *state, err err
 		Slice: slice(l.Slice),
 	})
 	if err != nil {
-		return st, fmt.Errorf("state.limits: %w", err)
+		return st, fmt.Errorf("state.limits.url: %w", err)
 	}
 	st.limiter = newRefusals(st.shared)
 	return st, nil

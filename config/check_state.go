@@ -29,6 +29,7 @@ func (r *reader) checkSecrets(secrets []Secret) {
 	const path = "state.secrets"
 	if len(secrets) > 2 {
 		r.fault(path, codeContradict, "there are "+strconv.Itoa(len(secrets))+" secrets, and at most two are taken", "keep the one that signs and the one before it")
+		return
 	}
 	for i, s := range secrets {
 		at := item(path, i)
@@ -105,6 +106,11 @@ func (r *reader) checkLedger(c Ledger, f *File) {
 	}
 	if _, written := r.places[path+"max_rows"]; written && kept {
 		r.fault(path+"max_rows", codeNever, "max_rows can never apply: the ledger is not in memory", "remove it; retain bounds what is kept")
+	}
+	if l := f.State.Limits; l.Store == "redis" && l.Replicas > 1 && c.URL == "" && longestPeriod(f) > 0 {
+		r.fault("state.ledger", codeAlone, "each of the "+strconv.Itoa(l.Replicas)+
+			" replicas writes down its own requests alone: where the Redis loses its state, none knows what the budgets' others have spent",
+			`add url: "${DATABASE_URL}" of a PostgreSQL that they share`)
 	}
 	if longest := longestPeriod(f); kept && c.Retain < longest {
 		days := int((longest + 24*time.Hour - 1) / (24 * time.Hour))

@@ -98,6 +98,13 @@ func limitStoreFaults() []fault {
 		{"an error's bad choice", goodHead + "teams: { a: { on_error: §close } }\n", "E007", "teams.a.on_error", "local or open or closed", `"closed"`},
 		{"slices of memory", limits("§slice: { from: 5 }"), "W002", at + ".slice", "store is memory", "store: redis"},
 		{"replicas of memory", limits("replicas: §3"), "W007", at + ".replicas", "each of the 3 replicas counts alone", "store: redis"},
+		{
+			"budgets of replicas that write apart", goodHead + "teams: { a: { budget: { usd: 5 } } }\nstate: { limits: { store: redis, url: \"redis://r\", replicas: 3 }, §ledger: { path: l.db } }\n",
+			"W007", "state.ledger", "none knows", "PostgreSQL",
+		},
+		{"a short secret of ids", goodHead + "state: { secrets: [ §\"${SHORT_CANARY:-CANARY}\" ] }\n", "E016", "state.secrets[0]", "shorter than 16", "openssl"},
+		{"three secrets of ids", goodHead + "state: { §secrets: [ \"CANARY0123456789\", \"CANARY1123456789\", \"CANARY2123456789\" ] }\n", "E017", "state.secrets", "at most two", "keep"},
+		{"a literal secret of ids", goodHead + "state: { secrets: [ §\"CANARY0123456789\" ] }\n", "W001", "state.secrets[0]", "written in the file", "${NAME}"},
 		{"no replica", limits("replicas: §0"), "E006", at + ".replicas", "between 1 and", ""},
 		{"a slice of all", limits("store: redis, url: \"redis://r\", slice: { share: §0.6 }"), "E006", at + ".slice.share", "at most 0.5", ""},
 		{"a slice for long", limits("store: redis, url: \"redis://r\", slice: { for: §1d }"), "E006", at + ".slice.for", "between 10ms and 10s", ""},

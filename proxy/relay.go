@@ -246,6 +246,8 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 	rec.Outcome = usage.OK
 	_, cut := errors.AsType[*openai.CutError](err)
 	switch {
+	case err == nil && a.Stream.Failure() != nil: // a response that failed is an answer all the same
+		rec.Outcome = usage.UpstreamError
 	case err == nil:
 	case gone(c.Request().Context()), !cut && !errors.Is(err, errReported):
 		rec.Outcome, rec.Status, rec.Code = usage.ClientGone, statusGone, openai.CodeClientClosed

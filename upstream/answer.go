@@ -178,11 +178,12 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 		}
 		return nil, out
 	case e.Err.Kind() != openai.Missing:
-		out := policy.Read(policy.Reply{Header: resp.Header.Get, Body: e.Data, Now: time.Now()})
+		failure := s.Failure()
+		out := policy.Read(policy.Reply{Header: resp.Header.Get, Body: failure, Now: time.Now()})
 		return &openai.Answer{
-			Status: out.Status, Header: resp.Header, Body: openai.NormalizeError(out.Status, e.Data), RetryAfter: out.RetryAfter,
+			Status: out.Status, Header: resp.Header, Body: openai.NormalizeError(out.Status, failure), RetryAfter: out.RetryAfter,
 		}, out
-	case e.Done:
+	case e.Done && !e.Content:
 		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "empty_stream"}
 	}
 	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
