@@ -172,6 +172,7 @@ func TestResponseEndsAsItMust(t *testing.T) {
 		{"max_output_tokens", `"model":"m","max_output_tokens":16,"input":"!words 50"`, 200, `"incomplete_details":{"reason":"max_output_tokens"}`},
 		{"all of it reasoning", `"model":"o","max_output_tokens":64,"input":"hi"`, 200, `"incomplete_details":{"reason":"max_output_tokens"}`},
 		{"content filter", `"model":"m","input":"!output-filter"`, 200, `"incomplete_details":{"reason":"content_filter"}`},
+		{"blocked by the filter", `"model":"m","input":"!output-filter"`, 200, `"blocked":true`},
 		{"failed", `"model":"m","input":"!response-failed"`, 200, `"error":{"code":"server_error",`},
 		{"invalid Unicode", `"model":"m","input":"!unicode-500"`, 500, `"message":"Failed to create completion as the model generated invalid Unicode output.`},
 		{"invalid Unicode, cooled", `"model":"m","temperature":0.7,"input":"!unicode-500"`, 200, `"status":"completed"`},

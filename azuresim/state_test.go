@@ -177,6 +177,7 @@ func TestBatchWorksThroughItsFile(t *testing.T) {
 	get := func(method, path string) (o struct {
 		Status string
 		Output string                                 `json:"output_file_id"`
+		Gone   int64                                  `json:"cancelled_at"`
 		Counts struct{ Total, Completed, Failed int } `json:"request_counts"`
 	},
 	) {
@@ -216,7 +217,11 @@ func TestBatchWorksThroughItsFile(t *testing.T) {
 	}
 	id = idOf(t, call(t, sim, http.MethodPost, "/v1/batches", `{"input_file_id":"`+file+`","endpoint":"/v1/chat/completions","completion_window":"24h"}`))
 	states = []string{get(http.MethodPost, "/cancel").Status}
+	gone := clock.now.Add(10 * time.Second).Unix()
 	clock.pass(time.Hour)
+	if got := get(http.MethodGet, "").Gone; got != gone {
+		t.Errorf("cancelled at %d, want %d", got, gone)
+	}
 	if diff := cmp.Diff([]string{"cancelling", "cancelled"}, append(states, get(http.MethodGet, "").Status)); diff != "" {
 		t.Errorf("cancel (-want +got):\n%s", diff)
 	}
