@@ -51,7 +51,7 @@ func (g *Gateway) budgets(ctx context.Context) []telemetry.Budget {
 			_, key := proxy.Holder(a.ID)
 			all = append(all, telemetry.Budget{
 				Team: name, Key: key, Amount: usage.USD(a.Limits.Budget.Amount), Spent: spent, From: from,
-				At: alertsAt(now.file.Teams[name], key), Shadow: proxy.Rehearsed(a.ID), Refused: g.state.limiter.refused(a.ID, from),
+				At: alertsAt(now.file.Teams[name], key), Shadow: proxy.Rehearsed(a.ID), Refused: g.state.limiter.refused(a, from),
 			})
 		}
 	}
@@ -105,13 +105,19 @@ type refusals struct {
 	news chan struct{} // has one where a budget has refused for the first time in its window
 
 	mu    sync.Mutex
-	since map[string]time.Time // when the window began that an account last refused in
+	since map[string]spent // what an account last refused of
+}
+
+// spent is a budget in one of its windows, too little of which is left for a request.
+type spent struct {
+	amount int64
+	from   time.Time
 }
 
 var _ quota.Limiter = (*refusals)(nil)
 
 func newRefusals(l quota.Limiter) *refusals {
-	return &refusals{Limiter: l, news: make(chan struct{}, 1), since: map[string]time.Time{}}
+	return &refusals{Limiter: l, news: make(chan struct{}, 1), since: map[string]spent{}}
 }
 
 // Reserve implements quota.Limiter.
@@ -133,12 +139,13 @@ func (r *refusals) Reserve(ctx context.Context, accounts []quota.Account, cost q
 
 func (r *refusals) note(a quota.Account, at time.Time) {
 	from, _ := a.Limits.Budget.Window(at)
+	now := spent{a.Limits.Budget.Amount, from}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.since[a.ID].Equal(from) {
+	if was := r.since[a.ID]; was.amount == now.amount && was.from.Equal(from) {
 		return
 	}
-	r.since[a.ID] = from
+	r.since[a.ID] = now
 	select {
 	case r.news <- struct{}{}:
 	default:
@@ -146,9 +153,10 @@ func (r *refusals) note(a quota.Account, at time.Time) {
 }
 
 // refused reports whether an account has refused a request in the window that
-// began at from.
-func (r *refusals) refused(account string, from time.Time) bool {
+// began at from, and with the budget that it has now.
+func (r *refusals) refused(a quota.Account, from time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.since[account].Equal(from)
+	was := r.since[a.ID]
+	return was.amount == a.Limits.Budget.Amount && was.from.Equal(from)
 }
