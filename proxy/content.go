@@ -27,16 +27,7 @@ func (g *Gateway) content(c echo.Context, a *openai.Answer, d *decision, rec *us
 			rec.FirstToken = time.Since(rec.Start)
 		}
 	})
-	rec.Outcome = usage.OK
-	_, cut := errors.AsType[*openai.CutError](err)
-	switch {
-	case err == nil:
-	case gone(c.Request().Context()), !cut:
-		rec.Outcome, rec.Status, rec.Code = usage.ClientGone, statusGone, openai.CodeClientClosed
-		err = errLeft
-	default:
-		rec.Outcome, rec.Code = usage.UpstreamError, openai.CodeInterrupted
-	}
+	err = ended(c, err, rec)
 	p.close()
 	a.Close(err)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage.Record) (*decision, error) {
 	d := &decision{operation: req.Operation, request: req, model: model, choices: req.Choices, regions: team.Regions, usage: req.IncludeUsage, stream: req.Stream}
 	d.share, d.team = team.share(rec.Key), team.Name
+	d.behind = req.Operation == openai.Responses && req.Root.Get("background").IsTrue()
 	if err := d.continues(g, team); err != nil {
 		rec.Outcome = usage.RefusedPolicy
 		return nil, err
@@ -99,7 +100,7 @@ func (d *decision) fit(team Team, exactly bool) error {
 	d.fitted.Prompt, d.fitted.Output = prompt.Total, d.request.MaxTokens
 	fitted, err := d.window.Fit(d.request, prompt)
 	if err != nil {
-		return err
+		return d.blamed(err)
 	}
 	if team.Shadow {
 		d.spare(fitted)
@@ -119,6 +120,26 @@ func boundOf(op openai.Operation) string {
 	default:
 		return ""
 	}
+}
+
+// blamed returns a refusal by the window as one of the field that the operation
+// has its prompt in.
+func (d *decision) blamed(err error) error {
+	field := "messages"
+	switch d.operation {
+	case openai.Responses, openai.Compact:
+		field = "input"
+	case openai.Completions:
+		field = "prompt"
+	default:
+	}
+	e, ok := errors.AsType[*openai.Error](err)
+	if !ok || e.Param != "messages" || field == e.Param {
+		return err
+	}
+	named := *e
+	named.Param = field
+	return &named
 }
 
 // spare notes what fitting would have changed, and changes nothing.

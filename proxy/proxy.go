@@ -243,6 +243,8 @@ type decision struct {
 	only string // the deployment that must answer; "" any will do
 	free bool   // what was used has been charged already
 
+	behind bool // upstream goes on with it when nobody listens
+
 	reserved int64    // the tokens that were asked of the allowance
 	shadow   []string // what would have been refused, by code, or changed
 }

@@ -139,6 +139,9 @@ func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
 		if seen != nil {
 			rec.Output = seen.total()
 		}
+		if d.behind { // nobody will tell, so that what was reserved is taken
+			rec.Output = max(rec.Output, d.reserved-rec.Input)
+		}
 	}
 	rec.Cost = d.model.price(rec).Cost(rec.Input, rec.Cached, rec.Output, rec.Reasoning)
 }
@@ -243,19 +246,8 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 	})
 	book(rec, a.Stream.Facts, d, seen)
 	rec.FinishReason = a.Stream.FinishReason
-	rec.Outcome = usage.OK
-	_, cut := errors.AsType[*openai.CutError](err)
-	switch {
-	case err == nil && a.Stream.Failure() != nil: // a response that failed is an answer all the same
-		rec.Outcome = usage.UpstreamError
-	case err == nil:
-	case gone(c.Request().Context()), !cut && !errors.Is(err, errReported):
-		rec.Outcome, rec.Status, rec.Code = usage.ClientGone, statusGone, openai.CodeClientClosed
-		err = errLeft
-	default:
-		rec.Outcome, rec.Code = usage.UpstreamError, openai.CodeInterrupted
-	}
-	if cut && !errors.Is(err, errLeft) {
+	err = ended(c, err, rec)
+	if _, cut := errors.AsType[*openai.CutError](err); cut {
 		_ = p.write(w.AppendError(nil, interrupted()), true) // the connection breaks either way
 	}
 	p.close()
@@ -264,6 +256,23 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// ended notes how an answer that was handed on piece by piece ended. The error is
+// errLeft where that was the client's doing, nil where all of it went out, and else
+// as it was.
+func ended(c echo.Context, err error, rec *usage.Record) error {
+	rec.Outcome = usage.OK
+	_, cut := errors.AsType[*openai.CutError](err)
+	switch {
+	case err == nil:
+	case gone(c.Request().Context()), !cut && !errors.Is(err, errReported):
+		rec.Outcome, rec.Status, rec.Code = usage.ClientGone, statusGone, openai.CodeClientClosed
+		err = errLeft
+	default:
+		rec.Outcome, rec.Code = usage.UpstreamError, openai.CodeInterrupted
+	}
+	return err
 }
 
 var (

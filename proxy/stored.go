@@ -64,7 +64,8 @@ func (g *Gateway) stored(rest string) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		d := &decision{operation: openai.Responses, model: g.cfg.Models[o.model], free: true, team: team.Name, stream: call.Request.Stream}
+		model, _ := g.model(o.model)
+		d := &decision{operation: openai.Responses, model: model, free: true, team: team.Name, stream: call.Request.Stream}
 		return g.relay(c, answer, d, rec)
 	}
 }
@@ -73,7 +74,7 @@ func (g *Gateway) stored(rest string) echo.HandlerFunc {
 // there.
 func (g *Gateway) keeper(team Team, id string) (owner, string, error) {
 	name, upstream, ok := g.cfg.Signer.Open(team.Name, id)
-	model, served := g.cfg.Owners[name]
+	model, served := g.maker(name)
 	if !ok || !served || !strings.HasPrefix(id, responseKind) || team.Models != nil && !team.Models[model] {
 		return owner{}, "", &openai.Error{
 			Status: http.StatusNotFound, Code: openai.CodeNotFound, Param: "id",
@@ -81,6 +82,16 @@ func (g *Gateway) keeper(team Team, id string) (owner, string, error) {
 		}
 	}
 	return owner{deployment: name, model: model}, upstream, nil
+}
+
+// maker returns the model that a deployment serves. One that nobody configured is
+// served by Any, which calls the model as the deployment is called.
+func (g *Gateway) maker(name string) (model string, ok bool) {
+	if model, ok = g.cfg.Owners[name]; ok || g.cfg.Any == nil {
+		return model, ok
+	}
+	_, model, _ = strings.Cut(name, "/")
+	return model, deploymentLike(model)
 }
 
 // passage returns the call of a request for something that is kept.

@@ -48,6 +48,8 @@ func (m *member) unable(call *openai.Call, cost int64) string {
 	switch {
 	case m.Weight < 1:
 		return "its weight is 0"
+	case call.Only != "" && !m.knows(call):
+		return "it does not keep what the request refers to"
 	case !m.within(call):
 		return "it is not in a region that the team may use: " + strings.Join(call.Regions, ", ")
 	case !m.fits(call):

@@ -102,8 +102,16 @@ func (m *member) fits(c *openai.Call) bool { return m.within(c) && m.Deployment.
 
 // within reports whether the deployment is where a call may go.
 func (d *Deployment) within(c *openai.Call) bool {
-	if c.Only != "" && c.Only != openai.Owner(d.ID()) {
+	if c.Only != "" && !d.knows(c) {
 		return false
 	}
 	return len(c.Regions) == 0 || slices.Contains(c.Regions, d.Region)
+}
+
+// knows reports whether the deployment can be asked for what a call refers to: as a
+// passage only the one that it was made by, so that its name stays; to go on with it
+// any of the same resource.
+func (d *Deployment) knows(c *openai.Call) bool {
+	backend, _, _ := strings.Cut(c.Only, "/")
+	return c.Only == openai.Owner(d.ID()) || c.Passage == nil && backend == d.Backend
 }

@@ -60,6 +60,9 @@ func (r *run) none() error {
 	}
 	why, wait, throttled := r.group.condition(r.call, r.cost)
 	if why == "" && !r.reachable() {
+		if r.call.Only != "" {
+			return elsewhere(r.group.name)
+		}
 		return &openai.Error{
 			Status: http.StatusNotFound, Code: openai.CodeModelNotFound, Param: "model",
 			Message: fmt.Sprintf("The model %q is served in none of the regions that the team may use: %s.", r.group.name, strings.Join(r.call.Regions, ", ")),
@@ -76,6 +79,12 @@ func (r *run) none() error {
 		e.Status, e.Code = http.StatusTooManyRequests, openai.CodeRateLimit
 	}
 	return e
+}
+
+// elsewhere says that the model is not where the request must go.
+func elsewhere(model string) error {
+	return openai.BadRequest(openai.CodeInvalidValue, "model", fmt.Sprintf(
+		"The request refers to what another resource keeps, which does not serve the model %q to the team. Use the model that it was made with.", model))
 }
 
 // reachable reports whether any deployment is where the call may go.
