@@ -360,6 +360,23 @@ func TestEncryptedReasoningGoesBack(t *testing.T) {
 	}
 }
 
+// TestStoredResponseKeepsItsName: of two deployments of a resource the one that made
+// a response is asked for it, and its id stays as it was.
+func TestStoredResponseKeepsItsName(t *testing.T) {
+	t.Parallel()
+	bubble(t, plain, func(w *world) {
+		for range 4 {
+			id := w.respond(wish("hello")).response(t).ID
+			where := w.record().Deployment
+			for range 3 {
+				if got := w.of(http.MethodGet, id, ""); got.response(t).ID != id || w.record().Deployment != where {
+					t.Errorf("made by %s, fetched from %s: %d %s", where, w.record().Deployment, got.status, got.body)
+				}
+			}
+		}
+	}, append([]string{"{ backend: west, deployment: gpt-4o-west, priority: 1 }", "{ backend: east, deployment: mystery, priority: 0 }"}, keptBy(oneSecret)...)...)
+}
+
 // TestResponseGoesOnWithAnotherModel: a response is its resource's, so that another
 // model there may go on with it.
 func TestResponseGoesOnWithAnotherModel(t *testing.T) {

@@ -125,6 +125,9 @@ func TestResponsesPaths(t *testing.T) {
 						if string(sent["model"]) != `"gpt-4o-east"` || string(sent["x_unknown"]) != `{"a":1e5}` || string(sent["input"]) != `"hello"` {
 							t.Errorf("upstream got %s", asked[0].Body)
 						}
+						if n := len(keysOf(t, body)) + strings.Count(body, "pad"); len(sent) != n { // where the body names no model it does now
+							t.Errorf("upstream got %s", asked[0].Body)
+						}
 						if kind == "classic" && asked[0].Header.Get("Api-Key") != eastKey {
 							t.Error("not the deployment's key")
 						}
