@@ -234,6 +234,31 @@ func TestLedgerKeepsItself(t *testing.T) {
 	})
 }
 
+// TestRowsAreWrittenInTime holds the bound on what a kill may lose: under a steady
+// load no row that nobody waits for is older than 100 ms when it is written.
+func TestRowsAreWrittenInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := stores()["memory"](t)
+		l := s.ledger(t, usage.LedgerConfig{})
+		const each = time.Millisecond
+		late := 0
+		for range 2000 {
+			l.Open(&usage.Record{Start: time.Now(), Team: "a"})
+			l.Take(t.Context(), &usage.Record{Start: time.Now(), Team: "a", Cost: 1})
+			time.Sleep(each)
+			synctest.Wait()
+			late = max(late, l.State().Queued)
+		}
+		if most := 2 * int(100*time.Millisecond/each); late == 0 || late > most {
+			t.Errorf("up to %d rows waited, want some and at most %d", late, most)
+		}
+		t.Logf("up to %d rows waited, those of %v", late, time.Duration(late/2)*each)
+		closeLedger(t, l)
+		s.db.Close()
+	})
+}
+
 // TestStrictLedgerHoldsTheEnd holds that, strict, an answer ends when its row is
 // written, and after five seconds without.
 func TestStrictLedgerHoldsTheEnd(t *testing.T) {
