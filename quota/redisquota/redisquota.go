@@ -63,8 +63,9 @@ type Limiter struct {
 	mu   sync.Mutex
 	open map[string]*lease // in Redis, to be renewed
 
-	stop context.CancelFunc
-	done chan struct{}
+	settlers sync.WaitGroup // settlements on their way
+	stop     context.CancelFunc
+	done     chan struct{}
 }
 
 // New returns a Limiter, which need not reach Redis yet. What it does in the
@@ -102,6 +103,7 @@ func New(ctx context.Context, cfg Config) (*Limiter, error) {
 // Close settles what can still be settled and ends what New started. Leases that
 // are open expire.
 func (l *Limiter) Close() error {
+	l.settlers.Wait()
 	l.stop()
 	<-l.done
 	if err := l.client.Close(); err != nil {

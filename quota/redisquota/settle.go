@@ -33,13 +33,33 @@ type settlement struct {
 // slotName is the name of a slot of a slice, counting from 1.
 func slotName(id string, n int64) string { return id + ":" + strconv.FormatInt(n, 10) }
 
-// settle settles a lease within the time of one round trip. What Redis does not
-// hear is kept until it does.
+// brief is the part of the longest trip's time that an answer waits for its
+// settlement to be heard, which takes far less as a rule. It goes on behind the
+// answer.
+const brief = 8
+
+// settle settles a lease. What Redis does not hear is kept until it does.
 func (l *Limiter) settle(ctx context.Context, s settlement) {
 	l.release(s.lease)
 	s.known = l.ledger.openers(s.lease, l.cfg.Spent == nil)
-	if l.health.away() || l.send(context.WithoutCancel(ctx), []settlement{s}) != nil {
+	if l.health.away() {
 		l.debts.keep(s)
+		return
+	}
+	l.flying.Add(1)
+	heard := make(chan struct{})
+	l.settlers.Go(func() {
+		defer close(heard)
+		defer l.flying.Add(-1)
+		if l.send(context.WithoutCancel(ctx), []settlement{s}) != nil {
+			l.debts.keep(s)
+		}
+	})
+	timer := time.NewTimer(l.cfg.Timeout / brief)
+	defer timer.Stop()
+	select {
+	case <-heard:
+	case <-timer.C:
 	}
 }
 
