@@ -240,7 +240,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 		Names:   proxy.Names{Aliases: map[string]string{}, Deployments: map[string]string{}, Models: map[string]string{}},
 		Teams:   map[string]proxy.Team{},
 		Limiter: b.state.limiter, Outputs: b.state.outputs, Journal: b.state, Owners: map[string]string{}, Signer: b.signer, Strict: durable(b.file), Upstream: pool,
-		MaxBody: int64(b.file.Server.MaxBody), MaxBodies: maxBodies, KeepAlive: keepAlive,
+		MaxBody: int64(b.file.Server.MaxBody), MaxBodies: maxBodies, Bodies: &b.state.bodies, KeepAlive: keepAlive,
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.file.Models)) {
 		m := b.file.Models[name]

@@ -121,7 +121,11 @@ func (r *reloader) reload(why string) telemetry.Reload {
 	}
 	out.OK = true
 	r.applied(f)
-	r.log.Info("the configuration was reloaded", "asked_by", why, "hash", out.Hash, "warnings", out.Problems)
+	log := r.log
+	if len(out.Problems) > 0 {
+		log = log.With("warnings", out.Problems)
+	}
+	log.Info("the configuration was reloaded", "asked_by", why, "hash", out.Hash)
 	if len(out.Restart) > 0 {
 		r.log.Warn("settings were changed that hold only after a restart", "settings", strings.Join(out.Restart, ", "))
 	}

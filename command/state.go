@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"weir/config"
@@ -32,6 +33,7 @@ type state struct {
 	alerts  *telemetry.Alerts
 
 	throttle *middleware.Throttle
+	bodies   atomic.Int64 // bytes of requests that are held
 	signing  signing
 }
 

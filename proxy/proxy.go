@@ -75,6 +75,7 @@ type Config struct {
 
 	MaxBody   int64         // the largest body that is read, in bytes
 	MaxBodies int64         // the most bytes of bodies that are held at once; 0 any
+	Bodies    *atomic.Int64 // how many are, with those of other Gateways; nil: of this one alone
 	KeepAlive time.Duration // between signs of life in a silent stream; 0 none
 }
 
@@ -130,13 +131,17 @@ func (t *Team) share(key string) openai.Share {
 
 // Gateway serves the API. It is safe for concurrent use.
 type Gateway struct {
-	cfg    Config
-	bodies atomic.Int64  // bytes of bodies that are held
-	asked  atomic.Uint64 // requests that were decided
+	cfg   Config
+	asked atomic.Uint64 // requests that were decided
 }
 
 // New returns a Gateway.
-func New(cfg Config) *Gateway { return &Gateway{cfg: cfg} }
+func New(cfg Config) *Gateway {
+	if cfg.Bodies == nil {
+		cfg.Bodies = new(atomic.Int64)
+	}
+	return &Gateway{cfg: cfg}
+}
 
 // Routes adds every path that the API is called by, each behind m.
 func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {

@@ -60,8 +60,8 @@ func (g *Gateway) body(c echo.Context) ([]byte, func(), error) {
 	if held < 0 {
 		held = limit
 	}
-	release := sync.OnceFunc(func() { g.bodies.Add(-held) })
-	if n := g.bodies.Add(held); g.cfg.MaxBodies > 0 && n > g.cfg.MaxBodies && n > held {
+	release := sync.OnceFunc(func() { g.cfg.Bodies.Add(-held) })
+	if n := g.cfg.Bodies.Add(held); g.cfg.MaxBodies > 0 && n > g.cfg.MaxBodies && n > held {
 		release()
 		leave(c)
 		return nil, nil, &openai.Error{
@@ -75,7 +75,7 @@ func (g *Gateway) body(c echo.Context) ([]byte, func(), error) {
 		leave(c)
 		return nil, nil, err
 	}
-	g.bodies.Add(int64(len(body)) - held) // of one in chunks the size is known only now
+	g.cfg.Bodies.Add(int64(len(body)) - held) // of one in chunks the size is known only now
 	held = int64(len(body))
 	return body, release, nil
 }
