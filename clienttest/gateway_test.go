@@ -43,12 +43,19 @@ backends:
     endpoint: ${AZURE_ENDPOINT}
     api_version: "2024-10-21"
     auth: { api_key: "${AZURE_KEY}" }
+  openai:
+    kind: openai
+    endpoint: ${AZURE_ENDPOINT}
+    auth: { api_key: "${AZURE_KEY}" }
 models:
   gpt-4o:
     deployments: [{ backend: azure, deployment: gpt-4o }]
   gpt-35-turbo:
     context_window: 4096
     deployments: [{ backend: azure, deployment: gpt-35-turbo }]
+{{- range $model, $backend := .Others}}
+  {{$model}}: { deployments: [{ backend: {{$backend}}, deployment: {{$model}} }] }
+{{- end}}
 teams:
   clients:
     keys: [{ id: clients, value: "{{.Team}}" }]
@@ -58,6 +65,22 @@ teams:
     keys: [{ id: limited-{{$i}}, value: "{{$.Limited}}{{$client}}" }]
 {{- end}}
 `
+
+// unhurried is a model that is still at work when its background response is cancelled.
+const unhurried = "gpt-4o-unhurried"
+
+// others returns the models of the other endpoints, and the backend of each: what
+// Azure does not serve is served by one that speaks as OpenAI does.
+func others() map[string]string {
+	return map[string]string{
+		unhurried:                "azure",
+		"text-embedding-3-small": "azure",
+		"gpt-35-turbo-instruct":  "azure",
+		"gpt-image-1":            "azure",
+		"gpt-4o-mini-tts":        "azure",
+		"omni-moderation-latest": "openai",
+	}
+}
 
 // workshop is a folder for what all tests share, and binary the gateway in it,
 // built by the first test that needs it.
@@ -123,13 +146,15 @@ func start(t *testing.T, set setting) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	azure := azuresim.New(azuresim.Config{
-		Deployments: map[string]azuresim.Deployment{
-			"gpt-4o":       {Model: "gpt-4o-2024-11-20"},
-			"gpt-35-turbo": {Model: "gpt-35-turbo-0125"},
-		},
-		Key: azureKey,
-	})
+	deployments := map[string]azuresim.Deployment{
+		"gpt-4o":       {Model: "gpt-4o-2024-11-20"},
+		"gpt-35-turbo": {Model: "gpt-35-turbo-0125"},
+	}
+	for model := range others() {
+		deployments[model] = azuresim.Deployment{Model: model}
+	}
+	deployments[unhurried] = azuresim.Deployment{Model: "gpt-4o-2024-11-20", Latency: time.Hour}
+	azure := azuresim.New(azuresim.Config{Deployments: deployments, Key: azureKey})
 	server := httptest.NewServer(azure)
 	t.Cleanup(server.Close)
 
@@ -173,7 +198,8 @@ func writeConfiguration(t *testing.T, set setting) string {
 	err = template.Must(template.New("").Parse(configuration)).Execute(file, struct {
 		setting
 		Team, Limited string
-	}{set, teamKey, limitedPrefix})
+		Others        map[string]string
+	}{set, teamKey, limitedPrefix, others()})
 	if err != nil {
 		t.Fatal(err)
 	}

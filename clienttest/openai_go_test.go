@@ -25,6 +25,12 @@ type goClient struct {
 	open  func(key string, more ...option.RequestOption) openai.Client
 }
 
+// goCase is one thing that a client must do.
+type goCase struct {
+	name string
+	run  func(*testing.T, goClient)
+}
+
 // client returns what a program opens for the team.
 func (c goClient) client() openai.Client { return c.open(teamKey) }
 
@@ -47,8 +53,9 @@ func ask(prompt string) openai.ChatCompletionNewParams {
 	}
 }
 
-func TestOpenAIGo(t *testing.T) {
-	t.Parallel()
+// runOpenAIGo drives both forms of openai-go at every endpoint.
+func runOpenAIGo(t *testing.T, seen *matrix) {
+	t.Helper()
 	g := start(t, setting{Clients: []string{"openai-go", "openai-go-azure"}})
 	plain := func(key string, more ...option.RequestOption) openai.Client {
 		return openai.NewClient(append([]option.RequestOption{
@@ -60,10 +67,7 @@ func TestOpenAIGo(t *testing.T) {
 			azure.WithEndpoint(g.url, "2024-10-21"), azure.WithAPIKey(key), azure.WithUnsafeAllowHTTP(),
 		}, more...)...)
 	}
-	tests := []struct {
-		name string
-		run  func(*testing.T, goClient)
-	}{
+	tests := []goCase{
 		{"plain", goPlain},
 		{"stream", goStream},
 		{"stream usage", goStreamUsage},
@@ -79,6 +83,7 @@ func TestOpenAIGo(t *testing.T) {
 		{"error event", goErrorEvent},
 		{"cancelled stream", goCancelledStream},
 	}
+	tests = append(tests, goEndpoints()...)
 	for _, client := range []goClient{
 		{name: "openai-go", g: g, open: plain},
 		{name: "openai-go-azure", azure: true, g: g, open: classic},
@@ -88,6 +93,7 @@ func TestOpenAIGo(t *testing.T) {
 			for _, tt := range tests {
 				t.Run(tt.name, func(t *testing.T) {
 					t.Parallel()
+					seen.noteAtEnd(t, "openai-go", client.name+"/"+tt.name)
 					tt.run(t, client)
 				})
 			}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,38 +28,65 @@ type result struct {
 	Detail string
 }
 
+// program is a library whose clients are driven by programs in its own language.
+type program struct {
+	name     string
+	commands [][]string
+	chat     []string // the clients that chat, as the first program calls them, and as limited keys end
+}
+
+// TestClients drives every client at every endpoint that it knows, prints what each
+// was seen to do, and holds docs/compatibility.md to that.
 func TestClients(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name    string
-		command []string
-		clients []string // as the program calls them, and as its limited keys end
-	}{
-		{"openai-python", python("openai_client.py"), []string{"OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"}},
-		{"langchain-python", python("langchain_client.py"), []string{"ChatOpenAI", "AzureChatOpenAI"}},
-		{"openai-node", node("openai_client.mjs"), []string{"OpenAI", "AzureOpenAI"}},
-		{"langchain-js", node("langchain_client.mjs"), []string{"ChatOpenAI", "AzureChatOpenAI"}},
-		{"ai-sdk", node("ai_sdk.mjs"), []string{"openai-compatible", "openai-chat", "azure-deployments", "azure-base-url"}},
+	programs := []program{
+		{"openai-python", [][]string{python("openai_client.py"), python("openai_endpoints.py")}, []string{"OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"}},
+		{"openai-agents", [][]string{python("agents_client.py")}, nil},
+		{"langchain-python", [][]string{python("langchain_client.py"), python("langchain_endpoints.py")}, []string{"ChatOpenAI", "AzureChatOpenAI"}},
+		{"openai-node", [][]string{node("openai_client.mjs"), node("openai_endpoints.mjs")}, []string{"OpenAI", "AzureOpenAI"}},
+		{"langchain-js", [][]string{node("langchain_client.mjs"), node("langchain_endpoints.mjs")}, []string{"ChatOpenAI", "AzureChatOpenAI"}},
+		{"ai-sdk", [][]string{node("ai_sdk.mjs"), node("ai_sdk_endpoints.mjs")}, []string{"openai-compatible", "openai-chat", "azure-deployments", "azure-base-url"}},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	seen := newMatrix()
+	t.Cleanup(func() { seen.demandDocumented(t, len(programs)+1) })
+	for _, p := range programs {
+		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			requireInstalled(t)
-			g := start(t, setting{Clients: tt.clients})
-			got := report(t, g, tt.command)
-			for _, line := range got {
-				t.Run(line.Case, func(t *testing.T) {
-					if !line.OK {
-						t.Error(line.Detail)
-					}
-				})
+			runProgram(t, p, seen)
+		})
+	}
+	t.Run("openai-go", func(t *testing.T) {
+		t.Parallel()
+		runOpenAIGo(t, seen)
+	})
+}
+
+// runProgram runs what drives the clients of a library, each against the gateway of
+// its own, and notes what they reported.
+func runProgram(t *testing.T, p program, seen *matrix) {
+	t.Helper()
+	requireInstalled(t)
+	g := start(t, setting{Clients: p.chat})
+	var got []result
+	for _, command := range p.commands {
+		got = append(got, report(t, g, command)...)
+	}
+	for _, line := range got {
+		t.Run(line.Case, func(t *testing.T) {
+			seen.noteAtEnd(t, p.name, line.Case)
+			if !line.OK {
+				t.Error(line.Detail)
+				return
 			}
-			for _, client := range tt.clients {
-				demandAll(t, client, got)
-				t.Run(client+"/cancelled upstream", func(t *testing.T) {
-					waitCancelled(t, g, client)
-				})
+			if name, ok := strings.CutSuffix(line.Case, "/cancel"); ok {
+				waitCancelled(t, g, strings.ReplaceAll(name, "/", " "))
 			}
+		})
+	}
+	for _, client := range p.chat {
+		demandAll(t, client, got)
+		t.Run(client+"/cancelled upstream", func(t *testing.T) {
+			waitCancelled(t, g, client)
 		})
 	}
 }
@@ -85,7 +113,7 @@ func requireInstalled(t *testing.T) {
 func report(t *testing.T, g *gateway, command []string) []result {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	cmd.Env = g.environ(t)
+	cmd.Env = append(g.environ(t), "TIKTOKEN_CACHE_DIR="+vocabularies(t, g))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -116,10 +144,11 @@ func demandAll(t *testing.T, client string, got []result) {
 }
 
 // waitCancelled waits until Azure has seen the end of the stream that the
-// client left, and fails unless the gateway cancelled it.
-func waitCancelled(t *testing.T, g *gateway, client string) {
+// client left, and fails unless the gateway cancelled it. The prompt of the stream
+// ends in the client's name, and in that of the endpoint where it is not chat.
+func waitCancelled(t *testing.T, g *gateway, name string) {
 	t.Helper()
-	prompt := []byte(silentPrompt(client) + `"`)
+	prompt := []byte(silentPrompt(name) + `"`)
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	timeout := time.After(5 * time.Second)
@@ -142,4 +171,4 @@ func waitCancelled(t *testing.T, g *gateway, client string) {
 
 // silentPrompt asks Azure for a stream that falls silent behind its first word, so
 // that no failing write tells the gateway that the client has left.
-func silentPrompt(client string) string { return "!silence 5m " + client }
+func silentPrompt(name string) string { return "!silence 5m " + name }

@@ -30,6 +30,13 @@ export async function rejects(promise, want) {
   return error;
 }
 
+/** Returns all that an iterable yields. */
+export async function gather(iterable) {
+  const all = [];
+  for await (const one of iterable) all.push(one);
+  return all;
+}
+
 /** Returns a fetch that notes the status of each answer in statuses. */
 export function noting(statuses) {
   return async (...request) => {
