@@ -86,6 +86,7 @@ func runProgram(t *testing.T, p program, seen *matrix) {
 	for _, client := range p.chat {
 		demandAll(t, client, got)
 		t.Run(client+"/cancelled upstream", func(t *testing.T) {
+			seen.noteAtEnd(t, p.name, client+"/cancelled stream")
 			waitCancelled(t, g, client)
 		})
 	}
