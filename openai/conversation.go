@@ -30,16 +30,6 @@ func (r *Request) Conversation() (*Request, error) {
 	return Parse(b)
 }
 
-// ParseResponses returns the view of a Responses request as the chat request
-// with the same prompt.
-func ParseResponses(body []byte) (*Request, error) {
-	r, err := ParseAs(Responses, body)
-	if err != nil {
-		return nil, err
-	}
-	return r.Conversation()
-}
-
 // chatBody is a chat request that is made of a Responses request.
 type chatBody struct {
 	Model    string        `json:"model,omitempty"`

@@ -12,6 +12,16 @@ import (
 	"weir/openai"
 )
 
+// parseResponses returns a Responses request as the chat request with the same
+// prompt.
+func parseResponses(body []byte) (*openai.Request, error) {
+	r, err := openai.ParseAs(openai.Responses, body)
+	if err != nil {
+		return nil, err
+	}
+	return r.Conversation()
+}
+
 // TestParseResponses reads every text that the model would, in any order.
 func TestParseResponses(t *testing.T) {
 	t.Parallel()
@@ -36,7 +46,7 @@ func TestParseResponses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r, err := openai.ParseResponses([]byte(tt.body))
+			r, err := parseResponses([]byte(tt.body))
 			if err != nil {
 				t.Fatalf("ParseResponses(%s): %v", tt.body, err)
 			}
@@ -69,7 +79,7 @@ func TestParseResponsesRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := openai.ParseResponses([]byte(tt.body))
+			_, err := parseResponses([]byte(tt.body))
 			fault, ok := errors.AsType[*openai.Error](err)
 			if !ok || fault.Status != 400 || fault.Param != tt.param || fault.Code != tt.code {
 				t.Errorf("ParseResponses(%s) = %#v, want a 400 %s of %q", tt.body, err, tt.code, tt.param)
@@ -85,7 +95,7 @@ func FuzzParseResponses(f *testing.F) {
 	}
 	f.Add([]byte(`{"instructions":"a","input":[{"type":"reasoning","summary":[{"text":"a"}]},"x",{"role":"user","content":[{"type":"input_text","text":"t"}]}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := openai.ParseResponses(body)
+		r, err := parseResponses(body)
 		if err != nil {
 			if fault, ok := errors.AsType[*openai.Error](err); !ok || fault.Status != 400 {
 				t.Fatalf("ParseResponses(%q): %v, want a 400", body, err)

@@ -149,12 +149,12 @@ func explained(p policy.Prompt) explainedPrompt {
 // own count.
 func (g *Gateway) InputTokens(c echo.Context) error {
 	rec := usage.From(c.Request().Context())
-	body, release, err := g.body(c)
+	req, release, err := g.read(c, openai.Responses, rec)
 	if err != nil {
 		return err
 	}
 	defer release()
-	req, err := openai.ParseResponses(body)
+	chat, err := req.Conversation()
 	if err != nil {
 		return err
 	}
@@ -162,8 +162,8 @@ func (g *Gateway) InputTokens(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	rec.Model = model.Name
-	n := model.Counter.Prompt(req).Total
+	rec.Model, rec.Stream = model.Name, false
+	n := model.Counter.Prompt(chat).Total
 	rec.EstimatedInput = n
 	return g.json(c, rec, map[string]any{"object": "response.input_tokens", "input_tokens": n})
 }
