@@ -33,7 +33,7 @@ func (a *AccessLog) Take(ctx context.Context, r *usage.Record) {
 	if slices.Contains(a.exclude, r.Route) {
 		return
 	}
-	l := make(line, 0, 40)
+	l := make(line, 0, 48)
 	l.text("request_id", r.RequestID)
 	l.text("trace_id", r.TraceID)
 	l.text("span_id", r.SpanID)
@@ -41,8 +41,10 @@ func (a *AccessLog) Take(ctx context.Context, r *usage.Record) {
 	l.text("key", r.Key)
 	l.text("method", r.Method)
 	l.text("route", r.Route)
+	l.text("operation", string(r.Operation))
 	l = append(l, slog.Int("status", r.Status), slog.String("outcome", string(r.Outcome)))
 	l.text("code", r.Code)
+	l.text("limit", string(r.Limit))
 	l.text("model", r.Model)
 	l.text("deployment", r.Deployment)
 	l = append(l, slog.Int("attempts", len(r.Attempts)))
@@ -50,6 +52,7 @@ func (a *AccessLog) Take(ctx context.Context, r *usage.Record) {
 	l = append(l, slog.Bool("stream", r.Stream))
 	l.used(r)
 	l.text("finish_reason", r.FinishReason)
+	l.answered(r)
 	l.changed(r)
 	l = append(l,
 		slog.Float64("duration_ms", ms(r.Duration)), slog.Float64("first_token_ms", ms(r.FirstToken)),
@@ -101,8 +104,18 @@ func (l *line) used(r *usage.Record) {
 	}
 }
 
+// answered adds what upstream says of its answer.
+func (l *line) answered(r *usage.Record) {
+	l.text("served_model", r.Served)
+	l.text("response_id", r.ResponseID)
+	l.text("service_tier", r.ServiceTier)
+	l.text("system_fingerprint", r.Fingerprint)
+}
+
 // changed adds what was done to the request.
 func (l *line) changed(r *usage.Record) {
+	l.text("policy", r.Policy)
+	l.text("shadow_limit", string(r.ShadowLimit))
 	l.number("escaped", int64(r.Escaped))
 	l.number("trimmed_messages", int64(r.Trimmed))
 	l.number("max_tokens_set", r.Lowered)

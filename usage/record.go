@@ -44,12 +44,21 @@ type Record struct {
 	Outcome Outcome
 	Code    string // of the error that was sent
 
+	Operation Operation // that was asked for; "" none that a model does
+	Traced    bool      // the request's spans are kept, so that Params is wanted
+	Params    *Params   // what the request asks of the model; nil where nobody wants to know
+
 	Model        string // as configured; "" where the request named none that is
 	Deployment   string // that answered
 	Spilled      string // the one that Azure itself handed the request on to; "" none
 	Attempts     []Attempt
 	Stream       bool
 	FinishReason string
+	Served       string // the model that upstream says has answered; "" it does not
+	ResponseID   string // that upstream gave its answer
+	ServiceTier  string // that it was answered in, as upstream says
+	Fingerprint  string // of the system that answered, as upstream says
+	Filters      []Filtering
 
 	EstimatedInput int64 // what the prompt was counted to
 	Input          int64 // tokens, as upstream reports them
@@ -61,6 +70,13 @@ type Record struct {
 	Reserved     int64 // tokens that were reserved of the allowance
 	ReservedCost USD   // that was reserved of the budget
 	Cost         USD   // what the tokens cost at the deployment that answered
+
+	Limit       Limit // that refused the request; "" none did
+	ShadowLimit Limit // one in shadow mode that would have; "" none
+
+	Policy  string // the name of the policy that decided; "" none did
+	Shadow  bool   // that only says what it would do
+	Verdict Verdict
 
 	Choices int64 // answers that were asked for; 0 one
 	Bound   int64 // on the tokens of each, the client's or the policy's; 0 none
