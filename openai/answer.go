@@ -13,7 +13,7 @@ type Call struct {
 	Model   string              // the configured model that serves it
 	Header  map[string][]string // what goes along of the client's header
 	Added   string              // the field of the output bound that the gateway added; "" none
-	Only    string              // the one deployment that it may go to; "" any
+	Only    string              // the one deployment that it may go to, as Owner calls it, or the one backend; "" any
 	Retries int                 // how often the client itself has tried before
 	Prompt  int64               // its length in tokens; 0 unknown
 	Output  int64               // the bound on each choice of its answer; 0 none
@@ -27,9 +27,18 @@ type Call struct {
 // body and the deployment's name is decided before a deployment is chosen.
 type Passage struct {
 	Method string
-	Path   string // below an API's base, without a slash before it
-	Named  bool   // Azure's classic paths name the deployment before it
-	Query  string // without its api-version
+	Path   string              // below an API's base, without a slash before it
+	Named  bool                // Azure's classic paths name the deployment before it
+	Query  string              // without its api-version
+	Header map[string][]string // beside the call's
+
+	// Version is the api-version of Azure's classic paths, for what has no other;
+	// "" for the paths of the deployment.
+	Version string
+
+	// Raw is set for what is answered in a form that nobody here knows: a success is
+	// handed on as it comes.
+	Raw bool
 
 	// Body returns the body anew for each attempt, its type and its size, -1 where
 	// that is not known, for a deployment of that name. Nil: there is none.
@@ -58,12 +67,13 @@ type Candidate struct {
 type Answer struct {
 	Status     int
 	Header     map[string][]string
-	Body       []byte        // of a plain answer
-	Stream     *Stream       // nil for a plain answer
-	Content    io.Reader     // of an answer that is no JSON, such as sound; nil for any other
-	Facts      Facts         // of a plain answer below 300
-	RetryAfter time.Duration // when asking again may help; 0 unknown
-	NoRetry    bool          // everything that could be tried has been
+	Body       []byte             // of a plain answer
+	Stream     *Stream            // nil for a plain answer
+	Content    io.Reader          // of an answer that is no JSON, such as sound; nil for any other
+	Socket     io.ReadWriteCloser // the connection, of an answer that has switched protocols; nil for any other
+	Facts      Facts              // of a plain answer below 300
+	RetryAfter time.Duration      // when asking again may help; 0 unknown
+	NoRetry    bool               // everything that could be tried has been
 
 	// Close must be called once the answer has been relayed, with nil, or given
 	// up, with the reason. A *CutError is held against the deployment, and so is

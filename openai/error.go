@@ -43,6 +43,7 @@ const (
 	CodeBadAnswer         = "upstream_bad_answer"
 	CodeUpstreamAuth      = "upstream_auth_failed"
 	CodeOverloaded        = "gateway_overloaded"
+	CodeNoRoom            = "no_room_for_upload"
 	CodeShuttingDown      = "shutting_down"
 	CodeInternal          = "internal_error"
 	CodeClientClosed      = "client_closed_request"

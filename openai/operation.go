@@ -3,7 +3,7 @@ package openai
 // Operation is what a request asks for, by the endpoint that it is sent to.
 type Operation uint8
 
-// The operations whose requests are JSON.
+// The operations.
 const (
 	Chat Operation = iota
 	Responses
@@ -13,6 +13,14 @@ const (
 	Moderations
 	Images
 	Speech
+
+	ImageEdits // a form, as the next two are
+	Transcriptions
+	Translations
+
+	Realtime // over a WebSocket
+
+	Passages // what is handed on as it is
 )
 
 // Path returns the operation's path below a base URL, without a slash around it.
@@ -34,6 +42,14 @@ func (o Operation) Path() string {
 		return "images/generations"
 	case Speech:
 		return "audio/speech"
+	case ImageEdits:
+		return "images/edits"
+	case Transcriptions:
+		return "audio/transcriptions"
+	case Translations:
+		return "audio/translations"
+	case Realtime:
+		return "realtime"
 	default:
 		return ""
 	}

@@ -125,14 +125,7 @@ func boundOf(op openai.Operation) string {
 // blamed returns a refusal by the window as one of the field that the operation
 // has its prompt in.
 func (d *decision) blamed(err error) error {
-	field := "messages"
-	switch d.operation {
-	case openai.Responses, openai.Compact:
-		field = "input"
-	case openai.Completions:
-		field = "prompt"
-	default:
-	}
+	field := d.field()
 	e, ok := errors.AsType[*openai.Error](err)
 	if !ok || e.Param != "messages" || field == e.Param {
 		return err
@@ -140,6 +133,20 @@ func (d *decision) blamed(err error) error {
 	named := *e
 	named.Param = field
 	return &named
+}
+
+// field returns the field that the operation has its prompt in.
+func (d *decision) field() string {
+	switch d.operation {
+	case openai.Chat:
+		return "messages"
+	case openai.Completions, openai.Images, openai.ImageEdits:
+		return "prompt"
+	case openai.Transcriptions, openai.Translations:
+		return "file"
+	default:
+		return "input"
+	}
 }
 
 // spare notes what fitting would have changed, and changes nothing.

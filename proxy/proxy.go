@@ -73,10 +73,38 @@ type Config struct {
 	Strict   bool              // no answer ends before its record is taken
 	Upstream Upstream
 
+	// Resources keep files, batches and all else that no model makes: the preferred
+	// first.
+	Resources []Resource
+
+	// Passages are the further paths that are handed on.
+	Passages []Passage
+
+	// Draining is closed when sessions should end; nil: never.
+	Draining <-chan struct{}
+
+	Uploads Uploads // of files
+
 	MaxBody   int64         // the largest body that is read, in bytes
 	MaxBodies int64         // the most bytes of bodies that are held at once; 0 any
 	Bodies    *atomic.Int64 // how many are, with those of other Gateways; nil: of this one alone
 	KeepAlive time.Duration // between signs of life in a silent stream; 0 none
+}
+
+// Resource is a backend as the gateway must know it.
+type Resource struct {
+	Name   string
+	Region string
+	Models []string // that have deployments on it, sorted; empty: any
+}
+
+// Passage is a path that is handed on as it is, with all below it.
+type Passage struct {
+	Path     string          // below a base URL, without a slash around it
+	Methods  map[string]bool // that are; empty: all
+	Resource string          // that serves it
+	Version  string          // the api-version of Azure's classic paths; "" for the v1 paths
+	Teams    map[string]bool // that may call it; empty: all
 }
 
 // Model is what the gateway must know of a model.
@@ -103,6 +131,8 @@ type Team struct {
 	Models map[string]bool // that it may use; nil: all
 
 	Regions []string // of the deployments that its requests may go to; empty: any
+
+	Batches bool // it may have batches, whose tokens no limit counts
 
 	Screen policy.Screen
 	Window policy.Window // the team's part of it
@@ -139,6 +169,9 @@ type Gateway struct {
 func New(cfg Config) *Gateway {
 	if cfg.Bodies == nil {
 		cfg.Bodies = new(atomic.Int64)
+	}
+	if cfg.Uploads.Used == nil {
+		cfg.Uploads.Used = new(atomic.Int64)
 	}
 	return &Gateway{cfg: cfg}
 }
@@ -184,8 +217,7 @@ func (g *Gateway) serve(op openai.Operation) echo.HandlerFunc {
 
 // request serves one request.
 func (g *Gateway) request(c echo.Context, op openai.Operation) error {
-	ctx := c.Request().Context()
-	rec := usage.From(ctx)
+	rec := usage.From(c.Request().Context())
 	req, release, err := g.read(c, op, rec)
 	if err != nil {
 		return err
@@ -204,6 +236,15 @@ func (g *Gateway) request(c echo.Context, op openai.Operation) error {
 	if err != nil {
 		return err
 	}
+	d.report(c.Response().Header())
+	return g.forward(c, team, d, d.call(c.Request(), model), release)
+}
+
+// forward takes of the allowance, sends a call upstream, hands on what comes, and
+// settles. Release lets go of what the call holds, once it is not sent again.
+func (g *Gateway) forward(c echo.Context, team Team, d *decision, call *openai.Call, release func()) error {
+	ctx := c.Request().Context()
+	rec := usage.From(ctx)
 	lease, err := g.reserve(ctx, team, rec, d)
 	if err != nil {
 		return err
@@ -212,10 +253,8 @@ func (g *Gateway) request(c echo.Context, op openai.Operation) error {
 	if err := g.enter(ctx, team, rec); err != nil {
 		return err
 	}
-	d.report(c.Response().Header())
 	showLimits(c, lease.held.Snapshot())
-
-	answer, err := g.cfg.Upstream.Do(ctx, d.call(c.Request(), model), rec)
+	answer, err := g.cfg.Upstream.Do(ctx, call, rec)
 	if err != nil {
 		if gone(ctx) && sent(rec) {
 			book(rec, openai.Facts{}, d, nil)

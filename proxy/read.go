@@ -150,39 +150,65 @@ const (
 	chunkRead = 8 << 10
 )
 
-// slowly reads a body and gives up on one that hardly comes.
+// paced is a request's body that fails where it hardly comes, or is too large. What
+// it fails with is an *openai.Error.
+type paced struct {
+	body    io.Reader
+	control *http.ResponseController
+	limit   int64
+	start   time.Time
+	read    int64
+}
+
+func newPaced(c echo.Context, limit int64) *paced {
+	return &paced{body: c.Request().Body, control: http.NewResponseController(c.Response()), limit: limit, start: time.Now()}
+}
+
+// Read reads what has come.
+func (p *paced) Read(b []byte) (int, error) {
+	last := p.start.Add(bodyStart + bodyIdle + time.Duration(p.read)*time.Second/bodyRate)
+	deadline := time.Now().Add(bodyIdle)
+	if last.Before(deadline) {
+		deadline = last
+	}
+	_ = p.control.SetReadDeadline(deadline) // where it cannot be set there is no slow network either
+	n, err := p.body.Read(b)
+	p.read += int64(n)
+	switch {
+	case p.read > p.limit:
+		return n, tooLarge(p.limit)
+	case errors.Is(err, io.EOF):
+		_ = p.control.SetReadDeadline(time.Time{})
+		return n, io.EOF
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, &openai.Error{Status: http.StatusRequestTimeout, Code: openai.CodeRequestTimeout, Message: "The body arrived too slowly."}
+	case err != nil:
+		return n, openai.BadRequest(openai.CodeInvalidJSON, "", "The body ended before it was whole.")
+	}
+	return n, nil
+}
+
+// slowly reads a body whole, and gives up on one that hardly comes.
 func slowly(c echo.Context, limit int64) ([]byte, error) {
 	r := c.Request()
-	control := http.NewResponseController(c.Response())
 	size, most := firstRead, int(limit)
 	if r.ContentLength >= 0 {
 		size = min(size, int(r.ContentLength)+1) // the last is for the end to be seen
 	} else {
 		most = chunkRead
 	}
-	body := make([]byte, 0, size)
-	for start := time.Now(); ; {
-		last := start.Add(bodyStart + bodyIdle + time.Duration(len(body))*time.Second/bodyRate)
-		deadline := time.Now().Add(bodyIdle)
-		if last.Before(deadline) {
-			deadline = last
-		}
-		_ = control.SetReadDeadline(deadline) // where it cannot be set there is no slow network either
+	src := newPaced(c, limit)
+	for body := make([]byte, 0, size); ; {
 		if len(body) == cap(body) {
 			body = append(body, 0)[:len(body)]
 		}
-		n, err := r.Body.Read(body[len(body):min(cap(body), len(body)+most)])
+		n, err := src.Read(body[len(body):min(cap(body), len(body)+most)])
 		body = body[:len(body)+n]
-		switch {
-		case int64(len(body)) > limit:
-			return nil, tooLarge(limit)
-		case errors.Is(err, io.EOF):
-			_ = control.SetReadDeadline(time.Time{})
+		if errors.Is(err, io.EOF) {
 			return body, nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, &openai.Error{Status: http.StatusRequestTimeout, Code: openai.CodeRequestTimeout, Message: "The body arrived too slowly."}
-		case err != nil:
-			return nil, openai.BadRequest(openai.CodeInvalidJSON, "", "The body ended before it was whole.")
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 }

@@ -22,12 +22,12 @@ type limitError struct {
 func (e *limitError) Unwrap() error { return e.shown }
 
 // refused returns the error of a request that could not reserve.
-func refused(ctx context.Context, team Team, rec *usage.Record, err error) error {
+func refused(ctx context.Context, team Team, rec *usage.Record, d *decision, err error) error {
 	exceeded, ok := errors.AsType[*quota.ExceededError](err)
 	switch {
 	case ok:
 		rec.Outcome = usage.RefusedLimit
-		return &limitError{ExceededError: exceeded, shown: refusal(team, exceeded)}
+		return &limitError{ExceededError: exceeded, shown: refusal(team, d, exceeded)}
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, quota.ErrAway):
@@ -45,7 +45,7 @@ func away() *openai.Error {
 }
 
 // refusal says which limit refused, what to do, and whom to ask.
-func refusal(team Team, e *quota.ExceededError) *openai.Error {
+func refusal(team Team, d *decision, e *quota.ExceededError) *openai.Error {
 	whose, setting := fmt.Sprintf("Team %q", team.Name), "teams."+team.Name
 	if _, key := Holder(e.Account); key != "" {
 		whose = fmt.Sprintf("Key %q", key)
@@ -60,7 +60,7 @@ func refusal(team Team, e *quota.ExceededError) *openai.Error {
 	case e.Dimension == quota.Spend:
 		*out = *overspent(whose, ask, e)
 	case e.Permanent:
-		*out = openai.Error{Status: http.StatusBadRequest, Code: openai.CodeExceedsTeamLimit, Param: "messages"}
+		*out = openai.Error{Status: http.StatusBadRequest, Code: openai.CodeExceedsTeamLimit, Param: d.field()}
 		out.Message = fmt.Sprintf("The request may use %d %s, and %s never has more than %d at once. Send a shorter prompt or a smaller max_tokens. %s",
 			e.Need, e.Dimension, whose, e.Limit, ask)
 	case e.Dimension == quota.Concurrency:

@@ -96,7 +96,7 @@ func (g *Gateway) reserve(ctx context.Context, team Team, rec *usage.Record, d *
 	rec.Reserved, rec.ReservedCost = cost.Tokens, usage.USD(cost.Spend)
 	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, cost)
 	if err != nil {
-		return nil, refused(ctx, team, rec, err)
+		return nil, refused(ctx, team, rec, d, err)
 	}
 	out := &reservation{held: lease}
 	if out.shadow, err = g.rehearse(ctx, team, rec, d, usual); err != nil {
@@ -116,7 +116,7 @@ func (g *Gateway) rehearse(ctx context.Context, team Team, rec *usage.Record, d 
 	cost := d.most(usual, burst(append(accounts, team.accounts(rec.Key, "", enforced)...)))
 	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, cost)
 	if exceeded, ok := errors.AsType[*quota.ExceededError](err); ok {
-		d.note(refusal(team, exceeded))
+		d.note(refusal(team, d, exceeded))
 		rec.Shadowed = d.shadow
 	}
 	if gone(ctx) {
@@ -155,6 +155,9 @@ func (g *Gateway) usual(team Team, rec *usage.Record) int64 {
 // most returns the most that the request is thought to take. What a small allowance
 // of tokens makes of an answer that nobody bounds does not make it cheaper.
 func (d *decision) most(usual, burst int64) quota.Cost {
+	if d.free {
+		return quota.Cost{Requests: 1}
+	}
 	if !d.operation.Generates() {
 		return quota.Cost{Requests: 1, Tokens: d.fitted.Prompt, Spend: int64(d.model.most(d.fitted.Prompt, 0))}
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"weir/openai"
-	"weir/quota"
 	"weir/usage"
 )
 
@@ -41,8 +40,7 @@ func (g *Gateway) storedRoutes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 // what of it rest names.
 func (g *Gateway) stored(rest string) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		ctx := c.Request().Context()
-		rec := usage.From(ctx)
+		rec := usage.From(c.Request().Context())
 		team := g.cfg.Teams[rec.Team]
 		o, id, err := g.keeper(team, c.Param("id"))
 		if err != nil {
@@ -54,19 +52,9 @@ func (g *Gateway) stored(rest string) echo.HandlerFunc {
 			return err
 		}
 		rec.Stream = call.Request.Stream
-		lease, err := g.cfg.Limiter.Reserve(ctx, team.accounts(rec.Key, "", enforced), quota.Cost{Requests: 1})
-		if err != nil {
-			return refused(ctx, team, rec, err)
-		}
-		defer func() { lease.Settle(cost(rec)) }()
-		showLimits(c, lease.Snapshot())
-		answer, err := g.cfg.Upstream.Do(ctx, call, rec)
-		if err != nil {
-			return err
-		}
 		model, _ := g.model(o.model)
 		d := &decision{operation: openai.Responses, model: model, free: true, team: team.Name, stream: call.Request.Stream}
-		return g.relay(c, answer, d, rec)
+		return g.forward(c, team, d, call, func() {})
 	}
 }
 

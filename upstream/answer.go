@@ -144,6 +144,22 @@ func (a *attempt) content(resp *http.Response) (*openai.Answer, policy.Outcome) 
 	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
 }
 
+// socket hands on a connection that has switched protocols. No deadline is its own:
+// it ends with the attempt.
+func (a *attempt) socket(resp *http.Response) (*openai.Answer, policy.Outcome) {
+	conn, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "protocol"}
+	}
+	a.timer.Stop()
+	a.unlink()
+	context.AfterFunc(a.ctx, func() { _ = conn.Close() }) // whoever reads or writes is told
+	a.member.lessons.answered(false, time.Since(a.begun))
+	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Socket: conn}
+	answer.Close = func(error) { a.close() }
+	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
+}
+
 // stream reads a stream up to its commit point.
 func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	a.body.stream = true

@@ -102,8 +102,14 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 		a.spare(a.member, a.rec.Spilled)
 	}
 	a.member.observe(resp.Header.Get, a.begun)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return a.socket(resp)
+	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return a.refused(resp)
+	}
+	if p := a.call.Passage; p != nil && p.Raw {
+		return a.content(resp)
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if stream := kind == "text/event-stream"; stream != a.call.Request.Stream {
@@ -134,6 +140,9 @@ func (a *attempt) request() (*http.Request, error) {
 		return nil, fmt.Errorf("upstream: making the request: %w", err)
 	}
 	maps.Copy(req.Header, a.call.Header)
+	if p := a.call.Passage; p != nil {
+		maps.Copy(req.Header, p.Header)
+	}
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("Accept", "application/json")
 	if a.call.Request.Stream {

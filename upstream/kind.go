@@ -25,6 +25,9 @@ func (d *Deployment) URL(op openai.Operation) string { return d.address(op.Path(
 // passageURL returns where a passage goes.
 func (d *Deployment) passageURL(p *openai.Passage) string {
 	to := d.address(p.Path, p.Named && d.classic())
+	if p.Version != "" && d.Kind == Azure {
+		to = d.Endpoint.JoinPath("openai").JoinPath(strings.Split(p.Path, "/")...).String() + "?api-version=" + url.QueryEscape(p.Version)
+	}
 	switch {
 	case p.Query == "":
 		return to
@@ -109,9 +112,9 @@ func (d *Deployment) within(c *openai.Call) bool {
 }
 
 // knows reports whether the deployment can be asked for what a call refers to: as a
-// passage only the one that it was made by, so that its name stays; to go on with it
-// any of the same resource.
+// passage only the one that it was made by, so that its name stays; to go on with it,
+// or where it is the backend's alone, any of the same resource.
 func (d *Deployment) knows(c *openai.Call) bool {
-	backend, _, _ := strings.Cut(c.Only, "/")
-	return c.Only == openai.Owner(d.ID()) || c.Passage == nil && backend == d.Backend
+	backend, _, one := strings.Cut(c.Only, "/")
+	return c.Only == openai.Owner(d.ID()) || (!one || c.Passage == nil) && backend == d.Backend
 }
