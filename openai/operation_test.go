@@ -36,16 +36,20 @@ func TestOperations(t *testing.T) {
 		{"moderations", false, true},
 		{"images/generations", false, true},
 		{"audio/speech", false, true},
+		{"images/edits", false, true},
+		{"audio/transcriptions", false, true},
+		{"audio/translations", false, true},
+		{"realtime", false, true},
 		{"", false, true},
 	}
 	var got []facts
-	for _, op := range append(operations(), openai.Speech+1) {
+	for _, op := range append(operations(), openai.ImageEdits, openai.Transcriptions, openai.Translations, openai.Realtime, openai.Passages) {
 		got = append(got, facts{op.Path(), op.Generates(), op.Typed()})
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("operations (-want +got):\n%s", diff)
 	}
-	if r, err := openai.ParseAs(openai.Speech+1, []byte(`{"stream":"x"}`)); err != nil || r.Stream {
+	if r, err := openai.ParseAs(openai.Passages, []byte(`{"stream":"x"}`)); err != nil || r.Stream {
 		t.Errorf("of an operation that is none, ParseAs = %+v, %v", r, err)
 	}
 }
