@@ -273,6 +273,7 @@ func TestDefaults(t *testing.T) {
 			},
 			Ledger: config.Ledger{Retain: 32 * 24 * time.Hour, Durability: "batch", MaxRows: 100000},
 		},
+		Admin: config.Admin{Dashboard: true},
 	}
 	if diff := cmp.Diff(want, f); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)

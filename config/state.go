@@ -122,6 +122,10 @@ type Admin struct {
 	// Token is what callers present in Authorization: Bearer. Empty: only callers
 	// from this machine are let in. Write it as ${NAME} or ${file:/path}.
 	Token Secret `yaml:"token"`
+
+	// Dashboard serves the dashboard at / of the admin address, and what it shows
+	// below /admin/v1.
+	Dashboard bool `yaml:"dashboard" default:"true"`
 }
 
 // Alerts says where alerts of budgets go, beside the log and the metrics.
