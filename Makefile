@@ -88,4 +88,4 @@ image: ## build the container image
 	$(DOCKER) build -t weir .
 
 clean: ## remove what was made
-	rm -rf weir coverage.txt .tools clienttest/.venv clienttest/llama/.venv clienttest/node/node_modules
+	rm -rf weir coverage.txt .tools clienttest/.venv clienttest/.kernel clienttest/llama/.venv clienttest/node/node_modules

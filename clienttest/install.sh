@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the pinned clients: Python's into .venv, Node's into node/node_modules.
+# Installs the pinned clients: Python's into .venv and, of Semantic Kernel, .kernel;
+# Node's into node/node_modules.
 # Does nothing where the stamp beside them already names the lock file they came from.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -10,14 +11,21 @@ stamp() { printf '%s %s\n' "$(cksum <"$1")" "$("$2" --version)"; }
 # current FILE WANT tells whether an earlier run already installed exactly this.
 current() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
-want=$(stamp python/requirements.lock python3)
-if ! current .venv/lock.stamp "$want"; then
-	rm -rf .venv
-	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
-		--require-hashes --no-deps -r python/requirements.lock
-	printf '%s\n' "$want" >.venv/lock.stamp
-fi
+# environment FOLDER LOCK makes an environment of Python with just what the lock pins.
+environment() {
+	local want
+	want=$(stamp "$2" python3)
+	if ! current "$1/lock.stamp" "$want"; then
+		rm -rf "$1"
+		python3 -m venv "$1"
+		"$1/bin/python" -m pip install --quiet --disable-pip-version-check \
+			--require-hashes --no-deps -r "$2"
+		printf '%s\n' "$want" >"$1/lock.stamp"
+	fi
+}
+
+environment .venv python/requirements.lock
+environment .kernel python/kernel.lock
 
 want=$(stamp node/package-lock.json node)
 if ! current node/node_modules/lock.stamp "$want"; then

@@ -42,6 +42,7 @@ func TestClients(t *testing.T) {
 	programs := []program{
 		{"openai-python", [][]string{python("openai_client.py"), python("openai_endpoints.py")}, []string{"OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"}},
 		{"openai-agents", [][]string{python("agents_client.py")}, nil},
+		{"semantic-kernel", [][]string{{filepath.Join(".kernel", "bin", "python"), filepath.Join("python", "kernel_client.py")}}, nil},
 		{"langchain-python", [][]string{python("langchain_client.py"), python("langchain_endpoints.py")}, []string{"ChatOpenAI", "AzureChatOpenAI"}},
 		{"openai-node", [][]string{node("openai_client.mjs"), node("openai_endpoints.mjs")}, []string{"OpenAI", "AzureOpenAI"}},
 		{"langchain-js", [][]string{node("langchain_client.mjs"), node("langchain_endpoints.mjs")}, []string{"ChatOpenAI", "AzureChatOpenAI"}},
@@ -103,7 +104,7 @@ func node(program string) []string {
 // requireInstalled ends the test where the pinned clients are not there.
 func requireInstalled(t *testing.T) {
 	t.Helper()
-	for _, stamp := range []string{".venv/lock.stamp", "node/node_modules/lock.stamp"} {
+	for _, stamp := range []string{".venv/lock.stamp", ".kernel/lock.stamp", "node/node_modules/lock.stamp"} {
 		if _, err := os.Stat(filepath.FromSlash(stamp)); err != nil {
 			t.Fatalf("the clients are not installed: run clienttest/install.sh (%v)", err)
 		}
