@@ -71,6 +71,7 @@ func Run(t *testing.T, open func(t *testing.T, spent quota.Spent) Store) {
 		{"a lease is charged to its window", budgetWindow},
 		{"what was spent before counts", budgetHistory},
 		{"an amount that changes keeps what was spent", budgetChange},
+		{"levels are told and nothing is taken", levels},
 		{"no limits, no count", unlimited},
 		{"a done context takes nothing", doneContext},
 		{"wrong arguments take nothing", wrongArguments},

@@ -43,6 +43,7 @@ func (l *Limiter) keep(ctx context.Context) {
 			renewed = now
 			l.renew(work)
 			l.ledger.forget(l.now())
+			l.sights.forget(l.now())
 		}
 	}
 }

@@ -55,6 +55,7 @@ type Limiter struct {
 
 	health health
 	ledger ledger
+	sights sights
 	local  local
 	debts  debts
 	slicer slicer
@@ -92,6 +93,7 @@ func New(ctx context.Context, cfg Config) (*Limiter, error) {
 	}
 	l.scripts(cmp.Or(cfg.clock, clockOfRedis))
 	l.ledger.known = make(map[string]book)
+	l.sights.of = make(map[string]sight)
 	l.local.start(l.now, l.share)
 	l.debts.owed = make(map[owing]*owed)
 	l.slicer.start(cfg.Slice)
@@ -173,6 +175,7 @@ func (l *Limiter) decide(ctx context.Context, t *lease) (decision, error) {
 		switch d.status {
 		case "admitted", "refused":
 			l.ledger.learn(t, d)
+			l.sights.learn(t, d)
 			return d, nil
 		case "unknown":
 			if err := l.look(ctx, t, d.unknown, asked); err != nil {

@@ -41,6 +41,7 @@ const brief = 8
 // settle settles a lease. What Redis does not hear is kept until it does.
 func (l *Limiter) settle(ctx context.Context, s settlement) {
 	l.release(s.lease)
+	l.sights.settle(s.lease, less(s.lease.cost, s.used), s.lease.slots)
 	s.known = l.ledger.openers(s.lease, l.cfg.Spent == nil)
 	if l.health.away() {
 		l.debts.keep(s)

@@ -125,6 +125,7 @@ func (s *slicer) reserve(ctx context.Context, l *Limiter, held []quota.Account, 
 		return nil, nil
 	}
 	l.ledger.learn(t, d)
+	l.sights.learn(t, d)
 	s.taken.Add(1)
 	c.begin(t, d, held, now.Add(s.Lasts))
 	return c.take(l, cost), nil
@@ -217,6 +218,7 @@ func (c *slice) take(l *Limiter, cost quota.Cost) *quota.Lease {
 // settle settles a lease in a slice with the next trip.
 func (s *slicer) settle(l *Limiter, done settlement) {
 	l.release(done.lease)
+	l.sights.settle(done.lease, less(done.lease.cost, done.used), 1)
 	done.known = l.ledger.openers(done.lease, l.cfg.Spent == nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,6 +232,7 @@ func (s *slicer) end(l *Limiter, c *slice) {
 		return
 	}
 	c.lease = nil
+	l.sights.settle(t, c.left, t.slots-c.used)
 	s.settled = append(s.settled, settlement{
 		lease: t, known: l.ledger.openers(t, l.cfg.Spent == nil), first: c.used + 1,
 		used: quota.Cost{
