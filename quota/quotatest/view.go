@@ -126,52 +126,48 @@ func wrongArguments(c *trial) {
 	c.reserve(tokens(10), a)
 }
 
-// levels is for a limiter that tells them.
+// levels is for a limiter that tells them. Hardly anything flows in meanwhile.
 func levels(c *trial) {
 	v, ok := c.Limiter.(quota.Viewer)
 	if !ok {
 		return
 	}
 	team := quota.Account{ID: "team:told", Limits: quota.Limits{
-		TokensPerMinute: c.perMinute, BurstTokens: 100, RequestsPerMinute: c.perMinute, BurstRequests: 8, Concurrency: 3,
+		TokensPerMinute: 1, BurstTokens: 100, RequestsPerMinute: 1, BurstRequests: 8, Concurrency: 3,
 		Budget: quota.Budget{Amount: 1000},
 	}}
-	key := quota.Account{ID: "key:told", Limits: quota.Limits{TokensPerMinute: c.perMinute, BurstTokens: 20}}
-	check := func(when string, tokens, requests, slots int64) {
+	key := quota.Account{ID: "key:told", Limits: quota.Limits{TokensPerMinute: 1, BurstTokens: 20}}
+	told := func(when string, tokens, requests, slots int64) {
 		c.Helper()
 		for range 3 { // asking takes nothing
 			s := v.Levels([]quota.Account{key, team, {ID: "key:free"}})
 			c.remain(when+", tokens", s[1].Tokens, tokens)
 			c.remain(when+", requests", s[1].Requests, requests)
-			if s[1].Slots.Limit != 3 || s[1].Slots.Remaining != slots || s[1].Tokens.Limit != c.perMinute {
-				c.Errorf("%s: %+v, want %d of 3 slots", when, s[1], slots)
+			if diff := cmp.Diff(quota.Level{Account: team.ID, Limit: 3, Remaining: slots}, s[1].Slots); diff != "" {
+				c.Errorf("%s, slots (-want +got):\n%s", when, diff)
 			}
 			if diff := cmp.Diff(quota.Standing{}, s[2]); diff != "" {
 				c.Errorf("%s, without limits (-want +got):\n%s", when, diff)
 			}
-			if s[0].Tokens.Account != key.ID || s[0].Requests != (quota.Level{}) || s[0].Slots != (quota.Level{}) {
+			if s[0].Tokens.Account != key.ID || s[0].Requests.Limit != 0 || s[0].Slots.Limit != 0 {
 				c.Errorf("%s: the key has %+v", when, s[0])
 			}
 		}
 	}
-	check("before anything", 100, 8, 3)
+	told("before anything", 100, 8, 3)
 	lease := c.reserve(quota.Cost{Requests: 1, Tokens: 12, Spend: 300}, team, key)
-	check("reserved", 88, 7, 2)
+	told("reserved", 88, 7, 2)
 	s := v.Levels([]quota.Account{key, team})
 	c.remain("reserved, of the key", s[0].Tokens, 8)
-	if b := s[1].Budget; b.Limit != 1000 || b.Remaining != 700 || b.Reset <= 0 {
-		c.Errorf("reserved: the budget is %+v", b)
-	}
+	c.remain("reserved, of the budget", s[1].Budget, 700)
 	c.refuse(quota.Tokens, tokens(15), team, key)
-	check("refused", 88, 7, 2)
+	told("refused", 88, 7, 2)
 	lease.Settle(quota.Cost{Requests: 1, Tokens: 2, Spend: 100})
-	check("settled", 98, 7, 3)
-	if b := v.Levels([]quota.Account{team})[0].Budget; b.Remaining != 900 {
-		c.Errorf("settled: the budget is %+v", b)
-	}
+	told("settled", 98, 7, 3)
+	c.remain("settled, of the budget", v.Levels([]quota.Account{team})[0].Budget, 900)
 
 	wide := team
 	wide.Limits.BurstTokens = 1000
 	c.remain("under another limit", v.Levels([]quota.Account{wide})[0].Tokens, 980)
-	check("under its own again", 98, 7, 3)
+	told("under its own again", 98, 7, 3)
 }
