@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Annotated, Callable
 
+from openai import AsyncAzureOpenAI
 from semantic_kernel import Kernel
 from semantic_kernel.connectors.ai.function_choice_behavior import FunctionChoiceBehavior
 from semantic_kernel.connectors.ai.open_ai import (
@@ -112,8 +113,22 @@ async def embeddings_error(client):
         await client.embedding(missing=True).generate_embeddings(["one"])
 
 
+# Of itself the library takes no Azure endpoint without a certificate, also where it is
+# given a client and does not need one. The client is told of it alone.
+ENDPOINT = os.environ.pop("AZURE_OPENAI_ENDPOINT")
+
+
+def azure_client():
+    return AsyncAzureOpenAI(azure_endpoint=ENDPOINT)
+
+
+def azure_chat():
+    return AzureChatCompletion(deployment_name="gpt-4o", async_client=azure_client())
+
+
 def azure_embedding(missing=False):
-    return AzureTextEmbedding(deployment_name="nobody" if missing else "text-embedding-3-small")
+    name = "nobody" if missing else "text-embedding-3-small"
+    return AzureTextEmbedding(deployment_name=name, async_client=azure_client())
 
 
 def openai_embedding(missing=False):
@@ -133,5 +148,5 @@ CASES = {
 if __name__ == "__main__":
     run(
         (Client("OpenAIChatCompletion", lambda: OpenAIChatCompletion(ai_model_id="gpt-4o"), openai_embedding), CASES),
-        (Client("AzureChatCompletion", lambda: AzureChatCompletion(deployment_name="gpt-4o"), azure_embedding), CASES),
+        (Client("AzureChatCompletion", azure_chat, azure_embedding), CASES),
     )
