@@ -13,6 +13,7 @@ import (
 // that must agree, and rules that can never apply. It completes f.
 func (r *reader) check(f *File) {
 	r.checkServer(&f.Server)
+	r.checkUploads(f.Server)
 	for name, b := range sorted(f.Backends) {
 		r.checkBackend("backends."+name, &b)
 		f.Backends[name] = b
@@ -24,6 +25,8 @@ func (r *reader) check(f *File) {
 	r.checkQuotas(f)
 	r.resolvePolicies(f)
 	r.checkTeams(f)
+	r.checkFiles(f)
+	r.checkPassages(f)
 	r.checkResilience(f.Resilience)
 	r.checkMoney(f)
 	r.checkState(f)

@@ -21,6 +21,7 @@ const (
 	codeWeakKey      = "E016" // a key beyond loopback that is short or well known
 	codeContradict   = "E017" // two values that cannot both hold
 	codeEndpoint     = "E018" // an endpoint that must not be called
+	codeUnwritable   = "E019" // a directory that no file can be made in
 	codeLiteral      = "W001" // a secret written literally in the file
 	codeNever        = "W002" // a rule that can never apply, or that nothing can pass
 	codeUnusedModel  = "W003" // a model that no team may use
@@ -31,4 +32,5 @@ const (
 	codeNoPrice      = "W008" // a model without a price, used by a team that has a budget
 	codeNoToken      = "W009" // an admin address beyond loopback without a token
 	codeForgets      = "W010" // a ledger that keeps less than a budget's period
+	codeNoUploads    = "W011" // no directory for uploads
 )

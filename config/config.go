@@ -36,6 +36,10 @@ type Options struct {
 	ReadFile func(string) ([]byte, error) // os.ReadFile; nil: no file can be read
 	Now      time.Time                    // for keys that have expired; zero: none has
 
+	// Writable returns why no file can be made in a directory, nil where one can; ""
+	// is the system's temporary one. Nil: all directories count as writable.
+	Writable func(dir string) error
+
 	// KnownModel returns the context window of a base model, if the gateway
 	// knows it; 0 is a window that it does not know. Nil: every base model
 	// counts as known.

@@ -241,7 +241,7 @@ func TestDefaults(t *testing.T) {
 	want := &config.File{
 		Version: 1,
 		Server: config.Server{
-			Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", MaxBody: 20 << 20, ShutdownGrace: 30 * time.Second,
+			Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", MaxBody: 20 << 20, MaxUpload: 200 << 20, MaxUploadDisk: 2 << 30, ShutdownGrace: 30 * time.Second,
 		},
 		Backends: map[string]config.Backend{"azure": {
 			Kind: "azure", Endpoint: "https://a.openai.azure.com", APIVersion: "v1", Auth: config.Auth{APIKey: "0123456789abcdef"},
@@ -309,7 +309,7 @@ telemetry: { access_log: { enabled: "${TRUE}", exclude: [] } }
 		t.Fatal(texts(problems))
 	}
 	server := config.Server{
-		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", MaxBody: 4096, ShutdownGrace: 90 * time.Second,
+		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", MaxBody: 4096, MaxUpload: 200 << 20, MaxUploadDisk: 2 << 30, ShutdownGrace: 90 * time.Second,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if diff := cmp.Diff(server, f.Server, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {

@@ -64,6 +64,7 @@ func (r *reader) entra(path string, local bool) Entra {
 // decodeSettings fills the parts that have defaults, as the environment says.
 func (r *reader) decodeSettings(f *File) {
 	r.decode(nil, reflect.ValueOf(&f.Server).Elem(), field{path: "server", global: true})
+	r.decode(nil, reflect.ValueOf(&f.Files).Elem(), field{path: "files"})
 	r.decode(nil, reflect.ValueOf(&f.Resilience).Elem(), field{path: "resilience", global: true})
 	r.decode(nil, reflect.ValueOf(&f.State).Elem(), field{path: "state", global: true})
 	r.decode(nil, reflect.ValueOf(&f.Telemetry).Elem(), field{path: "telemetry", global: true})

@@ -43,7 +43,12 @@ func file(name string) ([]byte, error) {
 func options() config.Options {
 	return config.Options{Getenv: env, ReadFile: file, Now: now(), KnownModel: func(base string) (int, bool) {
 		return 128000, base == "gpt-4o"
-	}, KnownPrice: func(base string) bool { return base == "gpt-4o" }}
+	}, KnownPrice: func(base string) bool { return base == "gpt-4o" }, Writable: func(dir string) error {
+		if dir == "/none" {
+			return &fs.PathError{Op: "open", Path: dir, Err: fs.ErrNotExist}
+		}
+		return nil
+	}}
 }
 
 type fault struct {
@@ -61,6 +66,7 @@ func TestFaults(t *testing.T) {
 	for _, tt := range slices.Concat(
 		syntaxFaults(), valueFaults(), networkFaults(), authFaults(), modelFaults(), callerFaults(), idleFaults(),
 		priceFaults(), budgetFaults(), limitStoreFaults(), ledgerFaults(), adminFaults(),
+		uploadFaults(), passageFaults(),
 	) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -31,6 +31,13 @@ type File struct {
 	// team "default" without a key is served, on a loopback address only.
 	Teams map[string]Team `yaml:"teams" names:"name"`
 
+	// Files says where what clients upload is kept.
+	Files Files `yaml:"files"`
+
+	// Passages are paths that Weir has no knowledge of and hands on as they are,
+	// with all below them. Empty: none is.
+	Passages []Passage `yaml:"passthrough"`
+
 	// Resilience holds time-outs, retries, the breaker and the queue.
 	Resilience Resilience `yaml:"resilience"`
 
@@ -68,6 +75,19 @@ type Server struct {
 
 	// MaxBody is the largest request body that is read.
 	MaxBody Size `yaml:"max_body" default:"20MiB" min:"1KiB" max:"1GiB"`
+
+	// UploadDir is the directory where what clients upload is kept for as long as
+	// its request takes, beyond what is held in memory. Empty: the system's
+	// temporary one.
+	UploadDir string `yaml:"upload_dir"`
+
+	// MaxUpload is the largest upload that is taken: of a file, a picture or a
+	// recording, or to a path that is handed on.
+	MaxUpload Size `yaml:"max_upload" default:"200MiB" min:"1KiB" max:"64GiB"`
+
+	// MaxUploadDisk is the most that uploads may take in upload_dir at once. 0: as
+	// much as there is.
+	MaxUploadDisk Size `yaml:"max_upload_disk" default:"2GiB" min:"0" max:"1024GiB"`
 
 	// ShutdownGrace is how long streams in flight may take to finish once the
 	// process is asked to stop.
@@ -316,6 +336,11 @@ type Team struct {
 	// Regions that the team's requests may be sent to, as backends name them.
 	// They never go elsewhere. Empty: anywhere.
 	Regions []string `yaml:"regions"`
+
+	// Batches says whether the team may have batches, whose tokens no limit and no
+	// budget counts. Absent: it may where neither it nor one of its keys has a tpm
+	// or a budget that is enforced.
+	Batches *bool `yaml:"batches"`
 
 	// Policy names the policy its requests must satisfy.
 	Policy string `yaml:"policy" default:"default"`

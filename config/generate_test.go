@@ -88,7 +88,7 @@ func read(t *testing.T, path string) string {
 func comments(t *testing.T) map[string]string {
 	t.Helper()
 	docs := map[string]string{}
-	for _, file := range []string{"file.go", "operation.go", "state.go"} {
+	for _, file := range []string{"file.go", "passage.go", "operation.go", "state.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
