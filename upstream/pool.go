@@ -62,6 +62,8 @@ type State struct {
 	Deployment string
 	Breaker    string // closed, open, half_open
 	Rest       time.Duration
+	Why        string        // it rests
+	Probe      time.Duration // until one that is open is tried again
 	InFlight   int
 	Model      string   // that its answers name; "" none has come
 	Learned    []string // what its refusals have taught of it, for an hour
@@ -79,10 +81,15 @@ func (p *Pool) States() []State {
 				continue
 			}
 			told[m.health] = true
-			rest, _ := m.resting()
+			rest, why := m.resting()
+			if rest == 0 {
+				why = ""
+			}
 			model, facts := m.learnedOf()
 			m.mu.Lock()
-			states = append(states, State{Deployment: m.ID(), Breaker: m.breaker.state(), Rest: rest, InFlight: m.inFlight, Model: model, Learned: facts})
+			states = append(states, State{
+				Deployment: m.ID(), Breaker: m.breaker.state(), Rest: rest, Why: why, Probe: m.breaker.opens(), InFlight: m.inFlight, Model: model, Learned: facts,
+			})
 			m.mu.Unlock()
 		}
 	}
