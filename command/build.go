@@ -116,6 +116,7 @@ func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
 		pool = before.pool.Next(up)
 	}
 	cfg := b.proxy(pool)
+	cfg.Draining = g.gate.shut
 	api := b.echo(proxy.New(cfg), g.gate)
 	return &serving{file: f, api: api, pool: pool, teams: cfg.Teams, created: before.created, wires: b.wires, credentials: b.credentials}, nil
 }
@@ -241,6 +242,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 		Teams:   map[string]proxy.Team{},
 		Limiter: b.state.limiter, Outputs: b.state.outputs, Journal: b.state, Owners: map[string]string{}, Signer: b.signer, Strict: durable(b.file), Upstream: pool,
 		MaxBody: int64(b.file.Server.MaxBody), MaxBodies: maxBodies, Bodies: &b.state.bodies, KeepAlive: keepAlive,
+		Resources: b.resources(), Passages: b.passages(), Uploads: b.uploads(),
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.file.Models)) {
 		m := b.file.Models[name]

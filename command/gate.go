@@ -13,10 +13,11 @@ type gate struct {
 	inside int
 	cold   bool // something is still being built that requests would wait for
 	closed bool
+	shut   chan struct{} // closed with the gate
 	empty  chan struct{} // closed once the gate is closed and nobody is inside
 }
 
-func newGate() *gate { return &gate{empty: make(chan struct{})} }
+func newGate() *gate { return &gate{shut: make(chan struct{}), empty: make(chan struct{})} }
 
 // count lets requests in and counts them until they leave. It turns nobody away.
 func (g *gate) count(next http.Handler) http.Handler {
@@ -46,11 +47,15 @@ func (g *gate) settle() {
 	}
 }
 
-// close makes draining true. The channel is closed when nobody is inside.
+// close makes draining true, and tells those who listen at shut. The channel is
+// closed when nobody is inside.
 func (g *gate) close() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed = true
+	if !g.closed {
+		g.closed = true
+		close(g.shut)
+	}
 	g.settle()
 	return g.empty
 }

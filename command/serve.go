@@ -121,7 +121,7 @@ func options() config.Options { return sources{}.options() }
 // options returns what a configuration is read with whose sources s becomes.
 func (s sources) options() config.Options {
 	return config.Options{
-		Getenv: os.LookupEnv, ReadFile: s.read, Now: time.Now(),
+		Getenv: os.LookupEnv, ReadFile: s.read, Now: time.Now(), Writable: writable,
 		KnownModel: func(base string) (int, bool) {
 			m := tokens.Lookup(base)
 			return m.ContextWindow, m.Known

@@ -34,6 +34,7 @@ type state struct {
 
 	throttle *middleware.Throttle
 	bodies   atomic.Int64 // bytes of requests that are held
+	uploads  atomic.Int64 // and of uploads that are kept in files
 	signing  signing
 }
 

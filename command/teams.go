@@ -49,6 +49,7 @@ func (b *builder) team(name string, t config.Team, names proxy.Names) proxy.Team
 		}
 		out.Priorities[k.ID] = priority(k.Priority)
 	}
+	out.Batches = batches(t, out)
 	return out
 }
 

@@ -102,7 +102,7 @@ type Resource struct {
 type Passage struct {
 	Path     string          // below a base URL, without a slash around it
 	Methods  map[string]bool // that are; empty: all
-	Resource string          // that serves it
+	Resource Resource        // that serves it
 	Version  string          // the api-version of Azure's classic paths; "" for the v1 paths
 	Teams    map[string]bool // that may call it; empty: all
 }
