@@ -44,6 +44,7 @@ const (
 	CodeUpstreamAuth      = "upstream_auth_failed"
 	CodeOverloaded        = "gateway_overloaded"
 	CodeNoRoom            = "no_room_for_upload"
+	CodeInvalidForm       = "invalid_form"
 	CodeShuttingDown      = "shutting_down"
 	CodeInternal          = "internal_error"
 	CodeClientClosed      = "client_closed_request"

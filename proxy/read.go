@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -54,31 +55,54 @@ func (g *Gateway) body(c echo.Context) ([]byte, func(), error) {
 	limit := g.cfg.MaxBody
 	if r.ContentLength > limit {
 		leave(c)
-		return nil, nil, tooLarge(limit)
+		return nil, nil, tooLarge(limit, "server.max_body")
 	}
-	held := r.ContentLength
-	if held < 0 {
-		held = limit
+	held, err := g.hold(c, limit)
+	if err != nil {
+		return nil, nil, err
 	}
-	release := sync.OnceFunc(func() { g.cfg.Bodies.Add(-held) })
-	if n := g.cfg.Bodies.Add(held); g.cfg.MaxBodies > 0 && n > g.cfg.MaxBodies && n > held {
-		release()
+	body, err := slowly(c, limit)
+	if err != nil {
+		held.release()
 		leave(c)
-		return nil, nil, &openai.Error{
+		return nil, nil, err
+	}
+	held.resize(int64(len(body))) // of one in chunks the size is known only now
+	return body, held.release, nil
+}
+
+// place is what a body takes of the memory for all of them.
+type place struct {
+	all  *atomic.Int64
+	size int64
+	once sync.Once
+}
+
+// hold takes the place of a request's body, of which at most limit bytes are held.
+func (g *Gateway) hold(c echo.Context, limit int64) (*place, error) {
+	p := &place{all: g.cfg.Bodies, size: limit}
+	if n := c.Request().ContentLength; n >= 0 {
+		p.size = min(n, limit)
+	}
+	if n := p.all.Add(p.size); g.cfg.MaxBodies > 0 && n > g.cfg.MaxBodies && n > p.size {
+		p.release()
+		leave(c)
+		return nil, &openai.Error{
 			Status: http.StatusServiceUnavailable, Code: openai.CodeOverloaded, RetryAfter: time.Second,
 			Message: "The gateway holds as many request bodies as it may. Send the request again.",
 		}
 	}
-	body, err := slowly(c, limit)
-	if err != nil {
-		release()
-		leave(c)
-		return nil, nil, err
-	}
-	g.cfg.Bodies.Add(int64(len(body)) - held) // of one in chunks the size is known only now
-	held = int64(len(body))
-	return body, release, nil
+	return p, nil
 }
+
+// resize makes the place as large as what it holds.
+func (p *place) resize(size int64) {
+	p.all.Add(size - p.size)
+	p.size = size
+}
+
+// release gives the place up, once.
+func (p *place) release() { p.once.Do(func() { p.all.Add(-p.size) }) }
 
 // acceptable refuses a request whose body or query is in no form that we read.
 func acceptable(r *http.Request) error {
@@ -130,10 +154,11 @@ func acceptableQuery(raw string) error {
 	return nil
 }
 
-func tooLarge(limit int64) error {
+// tooLarge says that a body is larger than what the configuration calls key.
+func tooLarge(limit int64, key string) error {
 	return &openai.Error{
 		Status: http.StatusRequestEntityTooLarge, Code: openai.CodeRequestTooLarge,
-		Message: fmt.Sprintf("The body is larger than %d bytes. Send less, or have server.max_body raised.", limit),
+		Message: fmt.Sprintf("The body is larger than %d bytes. Send less, or have %s raised.", limit, key),
 	}
 }
 
@@ -156,12 +181,13 @@ type paced struct {
 	body    io.Reader
 	control *http.ResponseController
 	limit   int64
+	key     string // what the configuration calls limit
 	start   time.Time
 	read    int64
 }
 
 func newPaced(c echo.Context, limit int64) *paced {
-	return &paced{body: c.Request().Body, control: http.NewResponseController(c.Response()), limit: limit, start: time.Now()}
+	return &paced{body: c.Request().Body, control: http.NewResponseController(c.Response()), limit: limit, key: "server.max_body", start: time.Now()}
 }
 
 // Read reads what has come.
@@ -176,7 +202,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	p.read += int64(n)
 	switch {
 	case p.read > p.limit:
-		return n, tooLarge(p.limit)
+		return n, tooLarge(p.limit, p.key)
 	case errors.Is(err, io.EOF):
 		_ = p.control.SetReadDeadline(time.Time{})
 		return n, io.EOF
