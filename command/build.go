@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"go.opentelemetry.io/otel/trace/noop"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"weir/config"
 	"weir/middleware"
@@ -39,6 +39,11 @@ type Parts struct {
 	Jitter    func() float64    // in [0, 1); nil: chance
 	Sinks     []usage.Sink      // beside the access log
 	Encodings *tokens.Encodings // vocabularies that may be built already
+
+	// Getenv returns a variable that OpenTelemetry defines; nil: none is set. Spans
+	// takes spans as they end, whatever the variables say.
+	Getenv func(string) string
+	Spans  sdktrace.SpanExporter
 }
 
 // Gateway is a whole gateway without its listeners.
@@ -160,6 +165,7 @@ func (b *builder) upstream() (upstream.Config, error) {
 		Transport: b.parts.Transport, Log: b.parts.Log,
 		Queue: upstream.Queue{MaxWait: r.Queue.MaxWait, MaxLength: r.Queue.MaxLength}, Twin: r.Twin,
 		Jitter: b.parts.Jitter, Steady: r.Retry.Backoff.Jitter == "none",
+		Tracing: b.tracing(),
 	}
 	for name, m := range b.file.Models {
 		model := upstream.Model{Temperature: temperature(m.FixedTemperature, b.facts(name, m))}
@@ -180,6 +186,23 @@ func (b *builder) upstream() (upstream.Config, error) {
 		cfg.Any = &d
 	}
 	return cfg, nil
+}
+
+// tracing returns what is told of attempts.
+func (b *builder) tracing() upstream.Tracing {
+	if b.state == nil {
+		return upstream.Tracing{}
+	}
+	t := upstream.Tracing{
+		Tracer: b.state.tracing.Tracer(), Latest: b.state.tracing.Latest(), Propagate: b.file.Telemetry.Traces.PropagateToAzure,
+	}
+	switch content := b.file.Telemetry.CaptureContent; {
+	case content == "always", content == "" && b.state.tracing.Content():
+		t.Content = upstream.Always
+	case content == "errors":
+		t.Content = upstream.Errors
+	}
+	return t
 }
 
 // temperature returns whether a model's temperature may be changed: as the
@@ -280,7 +303,10 @@ func (b *builder) echo(api *proxy.Gateway, gate *gate) http.Handler {
 		sinks = append(slices.Clone(sinks), telemetry.NewAccessLog(b.parts.Log, b.file.Telemetry.AccessLog.Exclude))
 	}
 	e.Pre(middleware.CleanPath)
-	e.Use(middleware.Record(newID, sinks...), middleware.Recover(b.parts.Log), middleware.Trace(noop.NewTracerProvider().Tracer("weir")))
+	e.Use(
+		middleware.Trace(b.state.tracing.Tracer(), b.file.Telemetry.AccessLog.Exclude...),
+		middleware.Record(newID, sinks...), middleware.Recover(b.parts.Log),
+	)
 	e.GET("/livez", gate.livez)
 	e.GET("/readyz", gate.readyz)
 	e.GET("/healthz", gate.readyz)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func (s *streams) demo(ctx context.Context, listenAt, adminAt string) error {
 	if f == nil {
 		return fmt.Errorf("the demo cannot listen there: %v", problems)
 	}
-	return run(ctx, f, Parts{Log: s.logger(f, new(slog.LevelVar))}, site{
+	return run(ctx, f, Parts{Log: s.logger(f, new(slog.LevelVar)), Getenv: os.Getenv}, site{
 		started: func(api, admin string) { welcome(s.out, api, admin) },
 	})
 }

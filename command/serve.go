@@ -51,7 +51,7 @@ func (s *streams) serve(ctx context.Context, path string, watched bool) error {
 	log := s.logger(f, level)
 	log.Info("configuration", "source", why)
 	found, _ := chosen(path)
-	return run(ctx, f, Parts{Log: log}, site{
+	return run(ctx, f, Parts{Log: log, Getenv: os.Getenv}, site{
 		path: found, read: from, watched: watched && found != "", level: level,
 		started: func(api, admin string) { log.Info("listening", "api", api, "admin", admin) },
 	})

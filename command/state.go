@@ -31,6 +31,7 @@ type state struct {
 	counts  *usage.Calibrations
 	metrics *telemetry.Metrics
 	alerts  *telemetry.Alerts
+	tracing *telemetry.Tracing
 
 	throttle *middleware.Throttle
 	bodies   atomic.Int64 // bytes of requests that are held
@@ -47,6 +48,10 @@ func openState(ctx context.Context, f *config.File, p Parts) (st *state, err err
 		}
 	}()
 	if st.metrics, err = telemetry.NewMetrics(); err != nil {
+		return st, err
+	}
+	st.tracing, err = telemetry.NewTracing(ctx, telemetry.TracingConfig{Getenv: p.Getenv, Exporter: p.Spans, Version: version(), Log: p.Log})
+	if err != nil {
 		return st, err
 	}
 	if err = st.openLedger(ctx, f, p.Log); err != nil {
@@ -136,6 +141,9 @@ func (s *state) close(ctx context.Context) error {
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
+	}
+	if s.tracing != nil {
+		errs = append(errs, s.tracing.Close(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -118,6 +118,22 @@ type Telemetry struct {
 
 	// Alerts says where alerts of budgets go, beside the log and the metrics.
 	Alerts Alerts `yaml:"alerts"`
+
+	// CaptureContent is when spans tell of messages, which is never their text: who
+	// speaks, and how many characters each part has. Empty is never, unless
+	// OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is true.
+	CaptureContent string `yaml:"capture_content" enum:"never errors always"`
+
+	// Traces says what becomes of traces.
+	Traces Traces `yaml:"traces"`
+}
+
+// Traces says what becomes of traces. Whether there are any, and where spans go, is
+// said by the standard variables of OpenTelemetry.
+type Traces struct {
+	// PropagateToAzure sends deployments the traceparent and tracestate of each
+	// attempt.
+	PropagateToAzure bool `yaml:"propagate_to_azure" default:"false"`
 }
 
 // Log is what the process says about itself.

@@ -135,7 +135,7 @@ func TestTrace(t *testing.T) {
 					inside = sc.TraceID().String()
 				}
 				return fine(c)
-			}, nil, middleware.Record(newID, b), middleware.Trace(noop.NewTracerProvider().Tracer("test")))
+			}, nil, middleware.Trace(noop.NewTracerProvider().Tracer("test")), middleware.Record(newID, b))
 			if w.Code != http.StatusOK || len(b.records) != 1 {
 				t.Fatalf("answered %d with %d records", w.Code, len(b.records))
 			}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/trace"
 
 	"weir/openai"
 	"weir/usage"
@@ -38,6 +39,10 @@ func Record(newID func() string, sinks ...usage.Sink) echo.MiddlewareFunc {
 			}
 			if n, err := strconv.Atoi(req.Header.Get("X-Stainless-Retry-Count")); err == nil {
 				r.Retry = max(0, n)
+			}
+			span := trace.SpanFromContext(req.Context())
+			if sc := span.SpanContext(); sc.HasTraceID() {
+				r.TraceID, r.SpanID, r.Traced = sc.TraceID().String(), sc.SpanID().String(), span.IsRecording()
 			}
 			c.SetRequest(req.WithContext(usage.With(req.Context(), r)))
 			h := c.Response().Header()
@@ -118,8 +123,10 @@ func Recover(log *slog.Logger) echo.MiddlewareFunc {
 				if e, ok := v.(error); ok && errors.Is(e, http.ErrAbortHandler) {
 					panic(v)
 				}
-				usage.From(c.Request().Context()).Outcome = usage.GatewayError
-				log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+				r := usage.From(c.Request().Context())
+				r.Outcome = usage.GatewayError
+				log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()),
+					"request_id", r.RequestID, "trace_id", r.TraceID, "span_id", r.SpanID)
 				if c.Response().Committed {
 					panic(http.ErrAbortHandler)
 				}

@@ -128,6 +128,7 @@ func (a *attempt) whole(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	a.member.lessons.learn(facts.Model)
 	a.member.lessons.answered(false, time.Since(a.begun))
 	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body, Facts: facts}
+	a.span.facts, a.span.body = &answer.Facts, body
 	answer.Close = func(error) { a.close() }
 	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
 }
@@ -182,6 +183,7 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 		a.end(err)
 	}
 	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Stream: s, Close: end}
+	a.span.facts, a.span.stream = &s.Facts, s
 	if a.late(ready) {
 		return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
 	}
@@ -236,11 +238,13 @@ func (a *attempt) reported(header func(string) string, event []byte) {
 		a.note(a.member, a.member.breaker.blame)
 	}
 	a.rest(a.member, out, act)
+	a.span.fail(out)
 }
 
 // end lets go of a stream that was relayed, or given up. One that broke is held
 // against the deployment, unless it is the caller or the gateway that broke it.
 func (a *attempt) end(err error) {
+	a.ended(err)
 	if err != nil {
 		cause := context.Cause(a.ctx)
 		if _, cut := errors.AsType[*openai.CutError](err); cut && (cause == nil || errors.Is(cause, errTime)) {

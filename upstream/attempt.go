@@ -32,6 +32,7 @@ type attempt struct {
 	sent   atomic.Bool // some of the request has left
 	timer  *time.Timer // ends the attempt where nothing comes
 	body   *watched
+	span   span
 }
 
 // added is what an attempt sends that the client did not.
@@ -56,9 +57,11 @@ func (r *run) attempt(ctx context.Context, m *member) (*openai.Answer, policy.Ou
 	}
 	a.timer = time.AfterFunc(within, func() { a.cancel(errTime) })
 	note := usage.Attempt{Deployment: m.ID(), Wait: r.wait, Temperature: r.added.temperature}
+	a.traced(ctx)
 	r.wait = 0
 	answer, out := a.send()
 	if out.Class != policy.Answered {
+		a.span.fail(out)
 		a.close()
 	}
 	note.Status, note.Reason, note.Sent, note.Duration = out.Status, out.Reason, a.sent.Load(), time.Since(a.begun)
@@ -75,6 +78,7 @@ func (a *attempt) close() {
 	a.timer.Stop()
 	a.unlink()
 	a.cancel(nil)
+	a.ended(nil)
 	if a.body != nil {
 		_ = a.body.Close() // nothing more is read from it
 	}
@@ -101,6 +105,7 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 	if a.rec.Spilled = a.member.spilled(resp.Header); a.rec.Spilled != "" {
 		a.spare(a.member, a.rec.Spilled)
 	}
+	a.saw(resp)
 	a.member.observe(resp.Header.Get, a.begun)
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return a.socket(resp)
@@ -151,6 +156,7 @@ func (a *attempt) request() (*http.Request, error) {
 	if a.member.passes() {
 		req.Header["Authorization"] = []string{"Bearer " + a.call.Bearer}
 	}
+	a.tells(ctx, req.Header)
 	if err := a.member.Credential.Authorize(a.ctx, req.Header); err != nil { // whose own requests are not ours
 		return nil, fmt.Errorf("upstream: authorizing: %w", err)
 	}

@@ -35,6 +35,8 @@ type Config struct {
 	Queue    Queue
 	Twin     bool // ask no deployment that would refuse, as far as its quota is known
 
+	Tracing Tracing // what is told of attempts
+
 	Transport http.RoundTripper // used as it is: it follows no redirects
 	Log       *slog.Logger      // of changes of state
 	Jitter    func() float64    // in [0, 1): how much of a wait is waited; nil: chance

@@ -10,8 +10,9 @@ import (
 type watched struct {
 	*attempt
 	inner  io.ReadCloser
-	stream bool // else the attempt's own timer bounds the whole of it
-	begun  bool // some of it has come
+	stream bool          // else the attempt's own timer bounds the whole of it
+	begun  bool          // some of it has come
+	first  time.Duration // after the attempt began, it did
 
 	produced func() int64 // the tokens that have come of a stream, roughly
 	before   int64        // of those: before the stretch of time that is looked at
@@ -36,7 +37,8 @@ func (w *watched) Read(p []byte) (int, error) {
 	w.waited += time.Since(start)
 	if !w.begun && n > 0 {
 		w.begun = true
-		w.member.lessons.answered(true, time.Since(w.attempt.begun))
+		w.first = time.Since(w.attempt.begun)
+		w.member.lessons.answered(true, w.first)
 	}
 	if w.begun {
 		w.timer.Stop()
