@@ -29,6 +29,7 @@ type Passage struct {
 	Method string
 	Path   string              // below an API's base, without a slash before it
 	Named  bool                // Azure's classic paths name the deployment before it
+	Asked  bool                // the query names the deployment, in each API's own way
 	Query  string              // without its api-version
 	Header map[string][]string // beside the call's
 

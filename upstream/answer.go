@@ -157,7 +157,13 @@ func (a *attempt) socket(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	context.AfterFunc(a.ctx, func() { _ = conn.Close() }) // whoever reads or writes is told
 	a.member.lessons.answered(false, time.Since(a.begun))
 	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Socket: conn}
-	answer.Close = func(error) { a.close() }
+	answer.Close = func(err error) {
+		if err == nil {
+			a.close()
+			return
+		}
+		a.end(err)
+	}
 	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
 }
 

@@ -52,7 +52,7 @@ func (r *run) attempt(ctx context.Context, m *member) (*openai.Answer, policy.Ou
 	r.begin(a)
 	r.added = r.additions(m)
 	within := time.Until(r.ends)
-	if t := r.cfg.Timeouts.FirstByte; r.call.Request.Stream && t > 0 {
+	if t := r.cfg.Timeouts.FirstByte; (r.call.Request.Stream || r.call.Request.Operation == openai.Realtime) && t > 0 {
 		within = min(within, t)
 	}
 	a.timer = time.AfterFunc(within, func() { a.cancel(errTime) })

@@ -26,16 +26,29 @@ func (d *Deployment) URL(op openai.Operation) string { return d.address(op.Path(
 func (d *Deployment) passageURL(p *openai.Passage) string {
 	to := d.address(p.Path, p.Named && d.classic())
 	if p.Version != "" && d.Kind == Azure {
-		to = d.Endpoint.JoinPath("openai").JoinPath(strings.Split(p.Path, "/")...).String() + "?api-version=" + url.QueryEscape(p.Version)
+		to = d.dated(p.Path, p.Version)
+	}
+	query := p.Query
+	if p.Asked {
+		name := "model="
+		if d.classic() {
+			name, to = "deployment=", d.dated(p.Path, d.APIVersion)
+		}
+		query = strings.TrimSuffix(name+url.QueryEscape(d.Name)+"&"+query, "&")
 	}
 	switch {
-	case p.Query == "":
+	case query == "":
 		return to
 	case strings.Contains(to, "?"):
-		return to + "&" + p.Query
+		return to + "&" + query
 	default:
-		return to + "?" + p.Query
+		return to + "?" + query
 	}
+}
+
+// dated returns a path's place below Azure's classic base.
+func (d *Deployment) dated(path, version string) string {
+	return d.Endpoint.JoinPath("openai").JoinPath(strings.Split(path, "/")...).String() + "?api-version=" + url.QueryEscape(version)
 }
 
 // address returns a path's place below the API's base, or, where the path names
