@@ -21,6 +21,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"weir/config"
+	"weir/dashboard"
 	"weir/middleware"
 	"weir/openai"
 	"weir/policy"
@@ -39,6 +40,7 @@ type Parts struct {
 	Jitter    func() float64    // in [0, 1); nil: chance
 	Sinks     []usage.Sink      // beside the access log
 	Encodings *tokens.Encodings // vocabularies that may be built already
+	Demo      *dashboard.Demo   // what the playground offers; nil: nothing is simulated
 
 	// Getenv returns a variable that OpenTelemetry defines; nil: none is set. Spans
 	// takes spans as they end, whatever the variables say.
@@ -55,6 +57,8 @@ type Gateway struct {
 	gate  *gate
 	log   *slog.Logger
 	state *state
+	board *dashboard.Dashboard
+	spent *purses      // that the dashboard has asked the ledger for
 	began *config.File // the configuration that the gateway was built with
 
 	reloading sync.Mutex // held by who replaces now
@@ -71,6 +75,9 @@ type serving struct {
 	pool    *upstream.Pool
 	teams   map[string]proxy.Team
 	created int64 // when the gateway began, in Unix seconds
+	me      echo.HandlerFunc
+	written sync.Once // guards yaml
+	yaml    string    // the configuration without its secrets
 
 	wires       wires
 	credentials map[string]credential // by backend
@@ -91,7 +98,8 @@ func Build(ctx context.Context, f *config.File, p Parts) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{parts: p, gate: newGate(), log: p.Log, state: st, began: f}
+	g := &Gateway{parts: p, gate: newGate(), log: p.Log, state: st, spent: newPurses(), began: f}
+	g.board = g.newBoard()
 	next, err := g.serve(f, &serving{created: time.Now().Unix()})
 	if err != nil {
 		return nil, errors.Join(err, st.close(ctx))
@@ -104,8 +112,8 @@ func Build(ctx context.Context, f *config.File, p Parts) (*Gateway, error) {
 
 // serve makes what f describes, in the place of before.
 func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
-	b := &builder{file: f, parts: g.parts, state: g.state, before: *before}
-	b.parts.Sinks = append(slices.Clone(g.parts.Sinks), g.state.sinks()...)
+	b := &builder{file: f, parts: g.parts, state: g.state, before: before}
+	b.parts.Sinks = append(slices.Clone(g.parts.Sinks), append(g.state.sinks(), g.board)...)
 	if err := b.connect(upstream.Connection{Connect: f.Resilience.Timeout.Connect, PerHost: perHost}); err != nil {
 		return nil, err
 	}
@@ -122,8 +130,11 @@ func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
 	}
 	cfg := b.proxy(pool)
 	cfg.Draining = g.gate.shut
-	api := b.echo(proxy.New(cfg), g.gate)
-	return &serving{file: f, api: api, pool: pool, teams: cfg.Teams, created: before.created, wires: b.wires, credentials: b.credentials}, nil
+	next := &serving{file: f, pool: pool, teams: cfg.Teams, created: before.created, wires: b.wires, credentials: b.credentials}
+	keys, open := b.keys()
+	next.me = g.me(next, keys, open)
+	next.api = b.echo(proxy.New(cfg), g.gate, next.me)
+	return next, nil
 }
 
 // Pool returns the deployments that requests are sent to now.
@@ -137,7 +148,7 @@ type builder struct {
 	file   *config.File
 	parts  Parts
 	state  *state
-	before serving // zero: nothing was
+	before *serving // with nothing in it where nothing was
 	signer *openai.Signer
 
 	wires       wires
@@ -291,7 +302,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 }
 
 // echo routes what clients call.
-func (b *builder) echo(api *proxy.Gateway, gate *gate) http.Handler {
+func (b *builder) echo(api *proxy.Gateway, gate *gate, me echo.HandlerFunc) http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = proxy.WriteError
 	e.IPExtractor = echo.ExtractIPDirect()
@@ -310,6 +321,7 @@ func (b *builder) echo(api *proxy.Gateway, gate *gate) http.Handler {
 	e.GET("/livez", gate.livez)
 	e.GET("/readyz", gate.readyz)
 	e.GET("/healthz", gate.readyz)
+	meRoutes(e, me)
 	keys, open := b.keys()
 	api.Routes(e, middleware.Drain(gate.draining), middleware.Auth(keys, open, b.state.throttle))
 	return e

@@ -15,6 +15,7 @@ import (
 
 	"weir/azuresim"
 	"weir/config"
+	"weir/dashboard"
 )
 
 // demoFile is the configuration of the demo.
@@ -29,7 +30,7 @@ func demoCommand(s *streams) *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	listen := cmd.Flags().String("listen", "127.0.0.1:8080", "`address` of the API")
-	admin := cmd.Flags().String("admin-listen", "127.0.0.1:8081", "`address` of the health endpoints")
+	admin := cmd.Flags().String("admin-listen", "127.0.0.1:8081", "`address` of the dashboard, health and metrics")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return s.demo(cmd.Context(), *listen, *admin) }
 	return cmd
 }
@@ -54,9 +55,18 @@ func (s *streams) demo(ctx context.Context, listenAt, adminAt string) error {
 	if f == nil {
 		return fmt.Errorf("the demo cannot listen there: %v", problems)
 	}
-	return run(ctx, f, Parts{Log: s.logger(f, new(slog.LevelVar)), Getenv: os.Getenv}, site{
+	return run(ctx, f, Parts{Demo: demonstration(), Log: s.logger(f, new(slog.LevelVar)), Getenv: os.Getenv}, site{
 		started: func(api, admin string) { welcome(s.out, api, admin) },
 	})
+}
+
+// demonstration returns what the playground offers.
+func demonstration() *dashboard.Demo {
+	d := &dashboard.Demo{Key: demoKey}
+	for _, name := range azuresim.Faults() {
+		d.Faults = append(d.Faults, dashboard.Fault{Name: name, Does: azuresim.Explain(name)})
+	}
+	return d
 }
 
 // simulated is the resource that the demo runs in front of.
@@ -83,8 +93,8 @@ func welcome(w io.Writer, api, admin string) {
 	_, _ = fmt.Fprintf(w, `
   weir %s demo: a simulated Azure OpenAI runs inside, nothing leaves this machine
 
-  API     %s/v1        key  %s
-  Health  %s/readyz
+  API        %s/v1        key  %s
+  Dashboard  %s/
 
   An answer:
 %s

@@ -203,6 +203,7 @@ func (g *Gateway) work(ctx context.Context, at site, hangups <-chan os.Signal) {
 	warm := func() { g.jobs.Go(func() { g.Pool().Warm(ctx) }) }
 	warm()
 	g.jobs.Go(func() { g.attend(ctx) })
+	g.jobs.Go(func() { g.board.Watch(ctx) })
 	r := newReloader(g, at, func(f *config.File) {
 		if at.level != nil {
 			setLevel(at.level, f)
@@ -245,6 +246,7 @@ func (g *Gateway) listen(ctx context.Context, f *config.File, at site) (servers 
 	}
 	failed := make(chan error, 2)
 	servers = []*http.Server{NewServer(g.API, g.log), NewServer(g.Admin, g.log)}
+	servers[1].RegisterOnShutdown(g.board.Close) // whose pages listen for as long as they are let
 	for i, l := range []net.Listener{api, admin} {
 		go func() { failed <- servers[i].Serve(l) }()
 	}
