@@ -112,7 +112,7 @@ func Build(ctx context.Context, f *config.File, p Parts) (*Gateway, error) {
 
 // serve makes what f describes, in the place of before.
 func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
-	b := &builder{file: f, parts: g.parts, state: g.state, before: before}
+	b := &builder{file: f, parts: g.parts, state: g.state, before: before.kept()}
 	b.parts.Sinks = append(slices.Clone(g.parts.Sinks), append(g.state.sinks(), g.board)...)
 	if err := b.connect(upstream.Connection{Connect: f.Resilience.Timeout.Connect, PerHost: perHost}); err != nil {
 		return nil, err
@@ -137,18 +137,28 @@ func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
 	return next, nil
 }
 
+// kept returns what the next configuration may take over.
+func (s *serving) kept() before { return before{s.created, s.wires, s.credentials} }
+
 // Pool returns the deployments that requests are sent to now.
 func (g *Gateway) Pool() *upstream.Pool { return g.now.Load().pool }
 
 // Close writes what is not written yet and ends what the gateway does by itself.
 func (g *Gateway) Close(ctx context.Context) error { return g.state.close(ctx) }
 
+// before is what the next configuration may take over of one.
+type before struct {
+	created     int64 // when the gateway began, in Unix seconds
+	wires       wires
+	credentials map[string]credential // by backend
+}
+
 // builder translates a configuration into those of the packages.
 type builder struct {
 	file   *config.File
 	parts  Parts
 	state  *state
-	before *serving // with nothing in it where nothing was
+	before before // zero: nothing was
 	signer *openai.Signer
 
 	wires       wires
