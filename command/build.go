@@ -138,7 +138,7 @@ func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
 }
 
 // kept returns what the next configuration may take over.
-func (s *serving) kept() before { return before{s.created, s.wires, s.credentials} }
+func (s *serving) kept() heritage { return heritage{s.created, s.wires, s.credentials} }
 
 // Pool returns the deployments that requests are sent to now.
 func (g *Gateway) Pool() *upstream.Pool { return g.now.Load().pool }
@@ -146,8 +146,8 @@ func (g *Gateway) Pool() *upstream.Pool { return g.now.Load().pool }
 // Close writes what is not written yet and ends what the gateway does by itself.
 func (g *Gateway) Close(ctx context.Context) error { return g.state.close(ctx) }
 
-// before is what the next configuration may take over of one.
-type before struct {
+// heritage is what the next configuration may take over of one.
+type heritage struct {
 	created     int64 // when the gateway began, in Unix seconds
 	wires       wires
 	credentials map[string]credential // by backend
@@ -158,7 +158,7 @@ type builder struct {
 	file   *config.File
 	parts  Parts
 	state  *state
-	before before // zero: nothing was
+	before heritage // zero: nothing was
 	signer *openai.Signer
 
 	wires       wires
