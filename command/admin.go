@@ -53,6 +53,7 @@ func (g *Gateway) admin(metrics http.Handler) http.Handler {
 	everybody("/metrics", echo.WrapHandler(metrics))
 	e.GET("/admin/v1/usage", g.usage)
 	e.POST("/admin/v1/reload", g.reload)
+	g.showDashboard(e, free)
 	return e
 }
 
@@ -88,10 +89,9 @@ func (g *Gateway) admit(r *http.Request) error {
 // no page of another site that a browser here has open: neither by a request across
 // sites nor under a name that it made point here.
 func admit(r *http.Request, token, listen string) *openai.Error {
-	refused := &openai.Error{Status: http.StatusForbidden, Code: openai.CodeAdminForbidden}
 	switch {
 	case foreign(r, token != ""):
-		refused.Message = "A page of another site has sent this. Send it from the admin address itself, or from a program."
+		return elsewhere()
 	case token != "" && !presents(r, token):
 		return &openai.Error{
 			Status: http.StatusUnauthorized, Code: openai.CodeInvalidAPIKey,
@@ -99,6 +99,15 @@ func admit(r *http.Request, token, listen string) *openai.Error {
 		}
 	case token != "":
 		return nil
+	default:
+		return here(r, listen)
+	}
+}
+
+// here returns why a request may not use what has no token, nil where it may.
+func here(r *http.Request, listen string) *openai.Error {
+	refused := &openai.Error{Status: http.StatusForbidden, Code: openai.CodeAdminForbidden}
+	switch {
 	case !local(r.RemoteAddr):
 		refused.Message = "There is no admin.token, so only callers over loopback are let in. Call from the machine itself, or have admin.token set."
 	case !named(r.Host, listen):
@@ -156,7 +165,7 @@ func tooLarge() *openai.Error {
 func writeAdminError(err error, c echo.Context) {
 	if routing, ok := errors.AsType[*echo.HTTPError](err); ok && routing.Code == http.StatusNotFound {
 		err = &openai.Error{Status: http.StatusNotFound, Code: openai.CodeUnknownURL, Message: fmt.Sprintf(
-			"There is nothing at %s %.100q. The admin port has /livez, /readyz, /metrics and /admin/v1/usage.", c.Request().Method, c.Request().URL.Path)}
+			"There is nothing at %s %.100q. The admin port has the dashboard at /, and /livez, /readyz, /metrics and /admin/v1/usage.", c.Request().Method, c.Request().URL.Path)}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		err = tooLarge()
