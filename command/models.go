@@ -85,6 +85,7 @@ func price(p config.Price) usage.Price {
 	return usage.Price{
 		Input: perToken(p.Input), Cached: cmp.Or(perToken(p.CachedInput), nothing),
 		Output: perToken(p.Output), Reasoning: cmp.Or(perToken(p.ReasoningOutput), nothing),
+		Second: usage.USD(math.Round(p.Minute * float64(usage.Dollar) / 60)),
 	}
 }
 

@@ -18,6 +18,10 @@ type Price struct {
 	// ReasoningOutput is for those of the answer that were spent on reasoning.
 	// Absent: as output.
 	ReasoningOutput float64 `yaml:"reasoning_output" min:"0" max:"1000000"`
+
+	// Minute is for a minute of sound, for models that are paid for by it:
+	// dollars, and not for a million of anything.
+	Minute float64 `yaml:"minute" min:"0" max:"1000"`
 }
 
 // Budget is how much money a team or a key may spend in each month or day. There

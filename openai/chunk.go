@@ -28,7 +28,7 @@ func readUsage(v Value) (u Usage, ok bool) {
 	// The Responses API, images and audio have names of their own.
 	u.Prompt, ok = v.Get("input_tokens").Int()
 	u.Completion, _ = v.Get("output_tokens").Int()
-	u.Cached, _ = v.Get("input_tokens_details").Get("cached_tokens").Int()
+	u.Cached, _ = v.Get("input_tokens_details").Get("cached_tokens").Int() // a transcript says input_token_details, and has no cache
 	u.Reasoning, _ = v.Get("output_tokens_details").Get("reasoning_tokens").Int()
 	return u, ok
 }
@@ -102,6 +102,9 @@ func (f *Facts) response(root Value) {
 // of itself; the prompt is the same one.
 func (f *Facts) used(root Value) {
 	u, ok := readUsage(root.Get("usage"))
+	if !ok && root.Get("text").Kind() == String { // a transcript may tell how long it is, and no more
+		u.Seconds, ok = root.Get("duration").Float()
+	}
 	if !ok {
 		return
 	}

@@ -132,7 +132,7 @@ func (o Operation) inputs() []string {
 		return []string{"prompt", "suffix"}
 	case Embeddings, Moderations:
 		return []string{"input"}
-	case Images:
+	case Images, ImageEdits, Transcriptions, Translations:
 		return []string{"prompt"}
 	case Speech:
 		return []string{"instructions", "input"}

@@ -39,7 +39,12 @@ type Request struct {
 	// Temperature is the client's; nil where it named none.
 	Temperature *float64
 
-	// Root is the body's object.
+	// Attached is roughly what the files of a form come to, in tokens and, where
+	// they are sound, in seconds.
+	Attached Usage
+
+	// Root is the body's object, or that of the fields of a form that decide
+	// something.
 	Root Value
 }
 

@@ -131,12 +131,15 @@ func appendFailure(dst, body []byte, number int64) []byte {
 	return appendEvent(dst, "error", append(data, '}'))
 }
 
-// generatedTyped visits the texts that the model generated in a typed event, or in
-// a whole answer of the Responses API. What an event repeats when a part is done
-// is left out, and so is what tools have answered.
+// generatedTyped visits the texts that the model generated in a typed event, in a
+// whole answer of the Responses API, or in a transcript. What an event repeats when
+// a part is done is left out, and so is what tools have answered.
 func generatedTyped(root Value, visit func(Value)) {
 	kind := root.Get("type")
 	if kind.Kind() != String {
+		if root.Get("choices").Kind() == Missing {
+			eachString(root, visit, "text")
+		}
 		for _, item := range root.Get("output").Elements() {
 			generatedItem(item, visit)
 		}

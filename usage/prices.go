@@ -4,9 +4,10 @@ import (
 	"math"
 	"math/bits"
 	"strings"
+	"time"
 )
 
-// Price is what the tokens of a model cost, each an amount for one token. The
+// Price is what a model costs: each an amount for one token, or one second. The
 // zero value charges nothing, as provisioned throughput does, which is paid for
 // by the hour.
 type Price struct {
@@ -14,6 +15,8 @@ type Price struct {
 	Cached    USD // of the part of the prompt that upstream had in its cache; 0: as Input, below 0: nothing
 	Output    USD // of the answer
 	Reasoning USD // of the part of the answer that is thought; 0: as Output, below 0: nothing
+
+	Second USD // of each second of sound that is heard; below 0: nothing
 
 	// Long is the longest prompt at these prices: with a longer one the whole
 	// request is charged at those below, of which 0 is as above. 0: any length.
@@ -36,6 +39,12 @@ func (p Price) Cost(input, cached, output, reasoning int64) USD {
 		sum += part
 	}
 	return sum
+}
+
+// Sound returns what hearing so much sound costs, beside the tokens that are told of.
+func (p Price) Sound(length time.Duration) USD {
+	const nanos = int64(time.Second)
+	return times(p.Second, int64(length)/nanos) + times(max(0, p.Second), int64(length)%nanos)/USD(nanos)
 }
 
 // full returns the prices of a request with so long a prompt, each of them said.
@@ -122,6 +131,7 @@ func (p Price) Max(q Price) Price {
 	return Price{
 		Input: max(p.top().Input, q.top().Input), Cached: max(p.top().Cached, q.top().Cached),
 		Output: max(p.top().Output, q.top().Output), Reasoning: max(p.top().Reasoning, q.top().Reasoning),
+		Second: max(p.Second, q.Second),
 	}
 }
 

@@ -15,6 +15,11 @@ func usd(prefix string, input, cached, output float64) priced {
 	return priced{prefix, Price{Input: each(input), Cached: each(cached), Output: each(output)}}
 }
 
+// minute returns the row of a model with its price in dollars for a minute of sound.
+func minute(prefix string, price float64) priced {
+	return priced{prefix, Price{Second: USD(math.Round(price * float64(Dollar) / 60))}}
+}
+
 // doubled returns r where prompts above 272,000 tokens double the price of the
 // prompt and raise that of the answer by half.
 func (r priced) doubled() priced {
@@ -148,6 +153,10 @@ func pricedOlder() []priced {
 
 func pricedOthers() []priced {
 	return []priced{
+		minute("whisper", 0.006),                          // openai, 2026-11-12
+		minute("whisper-1", 0.006),                        // openai, 2026-11-12
+		usd("gpt-4o-transcribe", 2.5, 0, 10),              // openai, 2026-11-12
+		usd("gpt-4o-mini-transcribe", 1.25, 0, 5),         // openai, 2026-11-12
 		usd("chat-latest", 5, 0.5, 30),                    // page, 2026-11-12
 		usd("computer-use-preview", 3, 0, 12),             // retail, 2026-11-12
 		usd("daybreak-blue", 4, 0.4, 20).doubled(),        // openai, 2026-11-12

@@ -64,8 +64,9 @@ type Record struct {
 	Input          int64 // tokens, as upstream reports them
 	Cached         int64 // part of Input
 	Output         int64
-	Reasoning      int64 // part of Output
-	Counted        bool  // upstream reported no usage: Input and Output are our count
+	Reasoning      int64         // part of Output
+	Sound          time.Duration // that was heard, where it is paid for by its length
+	Counted        bool          // upstream reported no usage: Input and Output are our count
 
 	Reserved     int64 // tokens that were reserved of the allowance
 	ReservedCost USD   // that was reserved of the budget

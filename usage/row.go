@@ -49,6 +49,8 @@ type Row struct {
 	Reasoning      int64 `json:"reasoning"`
 	Counted        bool  `json:"counted,omitempty"`
 
+	Sound time.Duration `json:"sound,omitempty"` // that was heard, where it is paid for by its length
+
 	Reserved     int64 `json:"reserved"`
 	ReservedCost USD   `json:"reserved_cost"`
 	Cost         USD   `json:"cost"`
@@ -84,6 +86,7 @@ func newRow(r *Record, now func() time.Time) Row {
 		Attempts: len(r.Attempts), Retry: r.Retry, Stream: r.Stream,
 		EstimatedInput: number(r.EstimatedInput), Input: number(r.Input), Cached: number(r.Cached),
 		Output: number(r.Output), Reasoning: number(r.Reasoning), Counted: r.Counted,
+		Sound:    time.Duration(number(int64(r.Sound/time.Microsecond))) * time.Microsecond,
 		Reserved: number(r.Reserved), ReservedCost: cost(r.ReservedCost), Cost: cost(r.Cost),
 		Escaped: r.Escaped, Trimmed: r.Trimmed, Lowered: r.Lowered, Shadowed: clean(strings.Join(r.Shadowed, ",")),
 		Duration: r.Duration, FirstToken: r.FirstToken, Upstream: r.Upstream, Queued: r.Queued,
@@ -130,7 +133,7 @@ func rowColumns() []string {
 		"status", "outcome", "code", "finish_reason", "attempts", "retry", "stream",
 		"estimated_input", "input", "cached", "output", "reasoning", "counted",
 		"reserved", "reserved_cost", "cost", "escaped", "trimmed", "lowered", "shadowed",
-		"duration", "first_token", "upstream", "queued", "azure_request_id", "azure_region",
+		"duration", "first_token", "upstream", "queued", "azure_request_id", "azure_region", "sound",
 	}
 }
 
@@ -150,7 +153,7 @@ func (r *Row) values(args []any, instance, seq int64) []any {
 		r.EstimatedInput, r.Input, r.Cached, r.Output, r.Reasoning, bit(r.Counted),
 		r.Reserved, int64(r.ReservedCost), int64(r.Cost), int64(r.Escaped), int64(r.Trimmed), r.Lowered, r.Shadowed,
 		r.Duration.Microseconds(), r.FirstToken.Microseconds(), r.Upstream.Microseconds(), r.Queued.Microseconds(),
-		r.AzureRequestID, r.AzureRegion,
+		r.AzureRequestID, r.AzureRegion, r.Sound.Microseconds(),
 	)
 }
 
@@ -170,10 +173,10 @@ func (r *Row) scan(scan func(...any) error) error {
 		&r.Status, &r.Outcome, &r.Code, &r.FinishReason, &r.Attempts, &r.Retry, &r.Stream,
 		&r.EstimatedInput, &r.Input, &r.Cached, &r.Output, &r.Reasoning, &r.Counted,
 		&r.Reserved, &r.ReservedCost, &r.Cost, &r.Escaped, &r.Trimmed, &r.Lowered, &r.Shadowed,
-		&r.Duration, &r.FirstToken, &r.Upstream, &r.Queued, &r.AzureRequestID, &r.AzureRegion,
+		&r.Duration, &r.FirstToken, &r.Upstream, &r.Queued, &r.AzureRequestID, &r.AzureRegion, &r.Sound,
 	)
 	r.Start = time.UnixMicro(start).UTC()
-	for _, d := range []*time.Duration{&r.Duration, &r.FirstToken, &r.Upstream, &r.Queued} {
+	for _, d := range []*time.Duration{&r.Duration, &r.FirstToken, &r.Upstream, &r.Queued, &r.Sound} {
 		*d = time.Duration(d.Nanoseconds() * int64(time.Microsecond)) // It was read as microseconds.
 	}
 	r.Open, r.Unsettled = state == open, state == unsettled

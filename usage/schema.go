@@ -114,6 +114,8 @@ func migrations(d Dialect) [][]string {
 		`CREATE INDEX weir_sums_quarter ON weir_sums (quarter)`,
 	}, {
 		`CREATE TABLE weir_marks (name TEXT PRIMARY KEY, made BIGINT NOT NULL)`,
+	}, {
+		`ALTER TABLE weir_requests ADD COLUMN sound BIGINT NOT NULL DEFAULT 0`,
 	}}
 }
 
