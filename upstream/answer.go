@@ -241,7 +241,7 @@ func (a *attempt) reported(header func(string) string, event []byte) {
 	out := policy.Read(policy.Reply{Header: header, Body: event, Now: time.Now(), Theirs: a.member.passes()})
 	act := a.cfg.Retry.After(policy.Tried{Total: 1, Here: 1}, out)
 	if act.Blame {
-		a.note(a.member, a.member.breaker.blame)
+		a.member.breaker.blame()
 	}
 	a.rest(a.member, out, act)
 	a.span.fail(out)
@@ -254,7 +254,7 @@ func (a *attempt) end(err error) {
 	if err != nil {
 		cause := context.Cause(a.ctx)
 		if _, cut := errors.AsType[*openai.CutError](err); cut && (cause == nil || errors.Is(cause, errTime)) {
-			a.note(a.member, a.member.breaker.blame)
+			a.member.breaker.blame()
 		}
 		a.close()
 		return

@@ -40,7 +40,9 @@ var (
 // failed one. Its rules may change at any time; while it is open, it stays so for
 // as long as they said when it opened.
 type breaker struct {
-	name  string
+	name    string
+	changed func(was, is string) // is told of each change of its state; nil: nobody is
+
 	rules atomic.Pointer[Breaker]
 	step  atomic.Pointer[circuit]
 	past  window
@@ -67,14 +69,20 @@ func (b *breaker) circuit(open time.Duration, ill bool) *circuit {
 		Timeout:     open - 1, // it wants more than its Timeout to pass
 		ReadyToTrip: func(gobreaker.Counts) bool { return ill || b.past.trips(*b.rules.Load()) },
 		IsExcluded:  func(err error) bool { return errors.Is(err, errNeutral) },
-		OnStateChange: func(_ string, _, to gobreaker.State) {
-			switch {
-			case to == gobreaker.StateClosed:
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			if ill {
+				ill = false // it takes the place of one that has said so
+				return
+			}
+			switch to {
+			case gobreaker.StateClosed:
 				b.past.reset()
-			case to == gobreaker.StateOpen && ill:
-				ill = false
-			case to == gobreaker.StateOpen:
+			case gobreaker.StateOpen:
 				b.opened(open)
+			case gobreaker.StateHalfOpen:
+			}
+			if b.changed != nil {
+				b.changed(named(from), named(to))
 			}
 		},
 	})
@@ -180,8 +188,10 @@ func (b *breaker) blame() {
 }
 
 // state returns the state's name, as logs and metrics have it.
-func (b *breaker) state() string {
-	switch b.step.Load().State() {
+func (b *breaker) state() string { return named(b.step.Load().State()) }
+
+func named(s gobreaker.State) string {
+	switch s {
 	case gobreaker.StateOpen:
 		return "open"
 	case gobreaker.StateHalfOpen:

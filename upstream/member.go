@@ -78,12 +78,16 @@ func (l *learned) forget()     { l.until.Store(0) }
 func (l *learned) holds() bool { return time.Now().UnixNano() < l.until.Load() }
 
 // restFor leaves the deployment alone for so long, or as long as it is already.
-func (h *health) restFor(d time.Duration, o policy.Outcome) {
+// Begins is that it was not left alone before.
+func (h *health) restFor(d time.Duration, o policy.Outcome) (begins bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if until := time.Now().Add(d); until.After(h.rest) {
+	now := time.Now()
+	begins = !now.Before(h.rest)
+	if until := now.Add(d); until.After(h.rest) {
 		h.rest, h.why, h.wrong = until, o.Reason, o.Class == policy.Misconfigured
 	}
+	return begins
 }
 
 // resting returns how long the deployment is still to be left alone.

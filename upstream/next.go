@@ -147,6 +147,8 @@ func (p *Pool) health(d *Deployment, before *Pool) *health {
 	h := before.known[id]
 	if h == nil {
 		h = &health{breaker: newBreaker(d.ID(), p.cfg.Breaker)}
+		log, name := p.cfg.Log, d.ID()
+		h.breaker.changed = func(was, is string) { log.Warn("deployment", "deployment", name, "breaker", is, "was", was) }
 	}
 	h.follow(&p.cfg, d.Quota)
 	p.known[id] = h

@@ -123,33 +123,30 @@ func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act poli
 	case o.Class == policy.Answered, o.Class == policy.Refused:
 		said = good
 	}
-	r.note(m, func() { report(said) })
+	report(said)
 	r.rest(m, o, act)
 	m.wake()
-	if act.Alarm {
-		r.cfg.Log.Error("deployment is misconfigured", "deployment", m.ID(), "status", o.Status)
-	}
 	if act.Mend {
 		r.mend(m, o.Param)
 	}
 	m.teaches(o)
 }
 
-// note tells the deployment's breaker something, and logs where that changes its
-// state.
-func (r *run) note(m *member, tell func()) {
-	before := m.breaker.state()
-	tell()
-	if after := m.breaker.state(); after != before {
-		r.cfg.Log.Warn("deployment", "deployment", m.ID(), "breaker", after, "was", before)
-	}
-}
-
-// rest leaves the deployment alone for as long as the action says.
+// rest leaves the deployment alone for as long as the action says. That a rest
+// begins is logged, and that it is made longer is not.
 func (r *run) rest(m *member, o policy.Outcome, act policy.Action) {
-	if act.Rest > 0 {
-		m.restFor(r.cfg.atLeast(act.Rest), o)
-		m.refused(o, act.Rest)
+	if act.Rest <= 0 {
+		return
+	}
+	rest := r.cfg.atLeast(act.Rest)
+	begins := m.restFor(rest, o)
+	m.refused(o, act.Rest)
+	switch {
+	case !begins:
+	case act.Alarm:
+		r.cfg.Log.Error("deployment is misconfigured", "deployment", m.ID(), "status", o.Status, "rests", rest.String())
+	default:
+		r.cfg.Log.Info("deployment rests", "deployment", m.ID(), "for", rest.String(), "reason", o.Reason)
 	}
 }
 
