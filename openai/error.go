@@ -32,6 +32,7 @@ const (
 	CodeDeployment        = "DeploymentNotFound"
 	CodeUnknownURL        = "unknown_url"
 	CodeMethod            = "method_not_allowed"
+	CodeUpgrade           = "upgrade_required"
 	CodeRateLimit         = "rate_limit_exceeded"
 	CodeExceedsTeamLimit  = "tokens_exceed_team_limit"
 	CodeInsufficientQuota = "insufficient_quota"
@@ -97,7 +98,12 @@ func (e *Error) Envelope() []byte {
 	if kind == "" {
 		kind = typeOf(e.Status)
 	}
-	return envelope(e.Message+" (docs/errors.md#"+strings.ToLower(e.Code)+")", kind, quoteOrNull(e.Param), quoteOrNull(e.Code))
+	return envelope(e.shown(), kind, quoteOrNull(e.Param), quoteOrNull(e.Code))
+}
+
+// shown returns the message as clients are shown it.
+func (e *Error) shown() string {
+	return e.Message + " (docs/errors.md#" + strings.ToLower(e.Code) + ")"
 }
 
 // envelope writes the error object; param and code are JSON.

@@ -58,7 +58,7 @@ func (o Operation) Path() string {
 // Generates reports whether a model answers the request's text with text of its
 // own, so that what it reads must hold no special tokens.
 func (o Operation) Generates() bool {
-	return o == Chat || o == Responses || o == Compact || o == Completions
+	return o == Chat || o == Responses || o == Compact || o == Completions || o == Realtime
 }
 
 // Keeps reports whether upstream may keep what it makes of a request, or be sent
@@ -113,6 +113,8 @@ func (o Operation) readers() []func(*Request) error {
 		return []func(*Request) error{exact("model input instructions stream_format"), (*Request).model, (*Request).spoken}
 	case Moderations:
 		return []func(*Request) error{exact("model input"), (*Request).model}
+	case Realtime: // one event of a client
+		return []func(*Request) error{(*Request).realtime}
 	default:
 		return nil
 	}

@@ -39,7 +39,7 @@ func TestOperations(t *testing.T) {
 		{"images/edits", false, true},
 		{"audio/transcriptions", false, true},
 		{"audio/translations", false, true},
-		{"realtime", false, true},
+		{"realtime", true, true},
 		{"", false, true},
 	}
 	var got []facts

@@ -12,6 +12,8 @@ func (r *Request) Texts(visit func(run []Value) bool) {
 		w.chat(r)
 	case Responses, Compact:
 		w.responses(r.Root)
+	case Realtime:
+		w.realtimeTexts(r.Root)
 	default:
 		r.Inputs(func(text Value, _ int64) {
 			// The spec's own default of a prompt is a special token, and nothing else.
