@@ -10,6 +10,20 @@ import (
 	"weir/proxy"
 )
 
+// backends returns every backend that a call could be sent to, by name.
+func (b *builder) backends() []proxy.Resource {
+	if b.file.PassThrough != "" {
+		return b.resources()
+	}
+	var all []proxy.Resource
+	for _, name := range slices.Sorted(maps.Keys(b.file.Backends)) {
+		if b.file.Serves(name) {
+			all = append(all, b.resource(name))
+		}
+	}
+	return all
+}
+
 // resources returns the backends that keep files, the preferred first. Without
 // models in the configuration it is the one that serves any.
 func (b *builder) resources() []proxy.Resource {

@@ -181,3 +181,17 @@ func unpack(kind string, b []byte) (owner, upstream string) {
 	}
 	return owner, upstream + string(tail)
 }
+
+// Marks returns what things are marked with that upstream keeps for a team, where
+// their ids are not enough to find them: letters and digits that nobody can make for
+// another team. The first is to be written, and any is good.
+func (s *Signer) Marks(team string) []string {
+	const size = 10
+	marks := make([]string, 0, len(s.keys))
+	for _, key := range s.keys {
+		mac := hmac.New(sha256.New, key.mac)
+		_, _ = mac.Write([]byte("mark\x00" + team)) // no id's parts begin so
+		marks = append(marks, hex.EncodeToString(mac.Sum(nil)[:size]))
+	}
+	return marks
+}

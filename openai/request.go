@@ -32,8 +32,8 @@ type Request struct {
 	// none does.
 	Implied int64
 
-	// Stored is set for a response that upstream keeps, so that the same request
-	// sent once more is another response.
+	// Stored is set for a request of which upstream keeps what it makes, so that the
+	// same one sent once more makes another.
 	Stored bool
 
 	// Temperature is the client's; nil where it named none.
@@ -98,7 +98,7 @@ func role(m Value) string {
 // decides: max_toKens, or the same with a Kelvin sign.
 func (r *Request) names() error {
 	if err := exactNames(r.Root, "model messages stream stream_options max_tokens max_completion_tokens n temperature "+
-		"tools tool_choice functions function_call response_format stop prediction logit_bias data_sources"); err != nil {
+		"tools tool_choice functions function_call response_format stop prediction logit_bias data_sources store metadata"); err != nil {
 		return err
 	}
 	if err := exactNames(r.Root.Get("stream_options"), "include_usage"); err != nil {
@@ -110,6 +110,9 @@ func (r *Request) names() error {
 		}
 		for _, part := range m.Get("content").Elements() {
 			if err := exactNames(part, "type text refusal image_url input_audio file"); err != nil {
+				return err
+			}
+			if err := exactNames(part.Get("file"), "file_id file_data filename"); err != nil {
 				return err
 			}
 		}

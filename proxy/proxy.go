@@ -77,6 +77,10 @@ type Config struct {
 	// first.
 	Resources []Resource
 
+	// Backends are all that there are, in any order: what they keep is found again,
+	// also where no more files go to them.
+	Backends []Resource
+
 	// Passages are the further paths that are handed on.
 	Passages []Passage
 
