@@ -90,6 +90,12 @@ var vocabularies = sync.OnceValue(func() *tokens.Encodings {
 // what to replace and by what.
 func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) { //nolint:unparam // which gateway it is stands in each test
 	t.Helper()
+	bubbleOf(t, yaml, func(*command.Parts) {}, test, edits...)
+}
+
+// bubbleOf is bubble with a gateway whose parts are changed.
+func bubbleOf(t *testing.T, yaml string, change func(*command.Parts), test func(w *world), edits ...string) {
+	t.Helper()
 	encodings := vocabularies()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, log: new(bytes.Buffer)}
@@ -118,10 +124,12 @@ func bubble(t *testing.T, yaml string, test func(w *world), edits ...string) { /
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: io.ErrClosedPipe}
 		}
 		f := configure(t, strings.NewReplacer(edits...).Replace(yaml))
-		g, err := command.Build(t.Context(), f, command.Parts{
+		parts := command.Parts{
 			Transport: transport, Encodings: encodings, Sinks: []usage.Sink{w}, Jitter: func() float64 { return 0 },
 			Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		})
+		}
+		change(&parts)
+		g, err := command.Build(t.Context(), f, parts)
 		if err != nil {
 			t.Fatal(err)
 		}
