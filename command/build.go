@@ -286,7 +286,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 		Teams:   map[string]proxy.Team{},
 		Limiter: b.state.limiter, Outputs: b.state.outputs, Journal: b.state, Owners: map[string]string{}, Signer: b.signer, Strict: durable(b.file), Upstream: pool,
 		MaxBody: int64(b.file.Server.MaxBody), MaxBodies: maxBodies, Bodies: &b.state.bodies, KeepAlive: keepAlive,
-		Resources: b.resources(), Passages: b.passages(), Uploads: b.uploads(),
+		Resources: b.resources(), Backends: b.backends(), Passages: b.passages(), Uploads: b.uploads(),
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.file.Models)) {
 		m := b.file.Models[name]
