@@ -26,6 +26,7 @@ const (
 	CodeInvalidAPIKey     = "invalid_api_key"
 	CodeFailedKeys        = "too_many_failed_keys"
 	CodeModelNotAllowed   = "model_not_allowed"
+	CodePathNotAllowed    = "path_not_allowed"
 	CodeModelNotFound     = "model_not_found"
 	CodeNotFound          = "not_found"
 	CodeNoPrevious        = "previous_response_not_found"

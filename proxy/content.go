@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -17,16 +18,18 @@ import (
 // is whole ends in a broken connection.
 func (g *Gateway) content(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
 	h := c.Response().Header()
-	h.Set("Content-Type", contentType(http.Header(a.Header).Get("Content-Type")))
+	describe(h, a, rec)
 	rec.Status = a.Status
 	book(rec, openai.Facts{}, d, nil)
 	c.Response().WriteHeader(a.Status)
 	p := newPipe(c.Response(), 0)
-	err := copyContent(p, a.Content, func() {
+	src, seen := d.glimpsed(a)
+	err := copyContent(p, src, func() {
 		if rec.FirstToken == 0 {
 			rec.FirstToken = time.Since(rec.Start)
 		}
 	})
+	g.charge(rec, seen)
 	err = ended(c, err, rec)
 	p.close()
 	a.Close(err)
@@ -34,6 +37,24 @@ func (g *Gateway) content(c echo.Context, a *openai.Answer, d *decision, rec *us
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// describe says of an answer what it is, and under which name it may be kept.
+func describe(h http.Header, a *openai.Answer, rec *usage.Record) {
+	if a.Status == http.StatusNoContent {
+		return
+	}
+	given := http.Header(a.Header)
+	kind := contentType(given.Get("Content-Type"))
+	h.Set("Content-Type", kind)
+	if name := given.Get("Content-Disposition"); name != "" {
+		h.Set("Content-Disposition", name)
+	}
+	if strings.HasPrefix(kind, "text/event-stream") {
+		rec.Stream = true
+		h.Set("Cache-Control", "no-cache")
+		h.Set("X-Accel-Buffering", "no")
+	}
 }
 
 // contentType returns the type of an answer as it may be handed on.

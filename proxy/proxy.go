@@ -202,6 +202,7 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 		e.POST(path, g.InputTokens, m...)
 	}
 	g.storedRoutes(e, m...)
+	g.passageRoutes(e, m...)
 }
 
 // bases returns what stands before an operation's path: in OpenAI's paths, and in
@@ -290,6 +291,8 @@ type decision struct {
 	team string // whose it is
 	only string // the deployment that must answer; "" any will do
 	free bool   // what was used has been charged already
+
+	metered bool // what is handed on as it is may say what it used
 
 	behind bool // upstream goes on with it when nobody listens
 
