@@ -42,7 +42,8 @@ type Passage struct {
 	Raw bool
 
 	// Body returns the body anew for each attempt, its type and its size, -1 where
-	// that is not known, for a deployment of that name. Nil: there is none.
+	// that is not known, for a deployment of that name, "" where the path names it.
+	// Nil: there is none.
 	Body func(deployment string) (body io.ReadCloser, contentType string, size int64, err error)
 }
 

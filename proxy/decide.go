@@ -78,7 +78,8 @@ func (g *Gateway) exactly(team Team, rec *usage.Record, d *decision) bool {
 func (d *decision) fit(team Team, exactly bool) error {
 	if !d.request.Operation.Generates() {
 		// What is made of the text is no text: there is no window that both share.
-		d.fitted = policy.Fitted{Prompt: d.model.Counter.Prompt(d.request).Total}
+		d.fitted = policy.Fitted{Prompt: d.model.prompt(d.request).Total}
+		d.attached = d.model.attached(d.request)
 		return nil
 	}
 	d.window = merged(d.model.Window, team.Window)

@@ -85,7 +85,7 @@ func asksWhy(r *http.Request) bool { return r.Header.Get("X-Weir-Explain") == "1
 func (g *Gateway) explain(c echo.Context, team Team, model Model, req *openai.Request) error {
 	ctx := c.Request().Context()
 	rec := usage.From(ctx)
-	prompt := model.Counter.Prompt(req)
+	prompt := model.prompt(req)
 	out := explanation{
 		Object: "weir.explanation", Model: model.Name, BaseModel: model.Base, Decision: "forward",
 		Prompt: explained(prompt), Limits: map[string]any{}, Deployments: []openai.Candidate{},

@@ -128,6 +128,25 @@ type Model struct {
 	Created int64 // when it was configured, in Unix seconds
 }
 
+// prompt returns what a request's prompt comes to, with the files of a form.
+func (m *Model) prompt(r *openai.Request) policy.Prompt {
+	p := m.Counter.Prompt(r)
+	if n := m.attached(r).Prompt; n > 0 {
+		p.Total, p.Estimated = p.Total+n, true
+	}
+	return p
+}
+
+// attached returns what the files of a form come to: no tokens where their length is
+// what is paid for.
+func (m *Model) attached(r *openai.Request) openai.Usage {
+	u := r.Attached
+	if m.Dearest.Second > 0 {
+		u.Prompt = 0
+	}
+	return u
+}
+
 // Team is a caller with its policy and its allowance.
 type Team struct {
 	Name   string
@@ -189,6 +208,11 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 			e.POST(base+op.Path(), g.serve(op), m...)
 		}
 	}
+	for _, op := range []openai.Operation{openai.ImageEdits, openai.Transcriptions, openai.Translations} {
+		for _, base := range bases() {
+			e.POST(base+op.Path(), func(c echo.Context) error { return g.upload(c, op) }, m...)
+		}
+	}
 	e.POST("/models/chat/completions", g.serve(openai.Chat), m...)
 	e.POST("/v1/engines/:deployment/embeddings", g.serve(openai.Embeddings), m...)
 	for _, path := range []string{"/v1/models", "/models", "/openai/v1/models", "/openai/models"} {
@@ -220,7 +244,7 @@ func (g *Gateway) serve(op openai.Operation) echo.HandlerFunc {
 	return func(c echo.Context) error { return g.request(c, op) }
 }
 
-// request serves one request.
+// request serves one request whose body is JSON.
 func (g *Gateway) request(c echo.Context, op openai.Operation) error {
 	rec := usage.From(c.Request().Context())
 	req, release, err := g.read(c, op, rec)
@@ -228,6 +252,14 @@ func (g *Gateway) request(c echo.Context, op openai.Operation) error {
 		return err
 	}
 	defer release()
+	return g.handle(c, req, nil, release)
+}
+
+// handle serves a request that has been read, by what of it decides something. What
+// is sent is p, or without one the request itself. Release lets go of what it holds,
+// once it is not sent again.
+func (g *Gateway) handle(c echo.Context, req *openai.Request, p *openai.Passage, release func()) error {
+	rec := usage.From(c.Request().Context())
 	team := g.cfg.Teams[rec.Team]
 	model, err := g.resolve(c, team, req)
 	if err != nil {
@@ -242,7 +274,9 @@ func (g *Gateway) request(c echo.Context, op openai.Operation) error {
 		return err
 	}
 	d.report(c.Response().Header())
-	return g.forward(c, team, d, d.call(c.Request(), model), release)
+	call := d.call(c.Request(), model)
+	call.Passage = p
+	return g.forward(c, team, d, call, release)
 }
 
 // forward takes of the allowance, sends a call upstream, hands on what comes, and
@@ -285,7 +319,8 @@ type decision struct {
 	stream    bool
 	escaped   int
 	window    policy.Window
-	rough     bool // fitted.Prompt is a bound, and the request was not counted
+	rough     bool         // fitted.Prompt is a bound, and the request was not counted
+	attached  openai.Usage // roughly, of the files of a form; part of fitted.Prompt
 	share     openai.Share
 
 	team string // whose it is
@@ -318,7 +353,7 @@ func (d *decision) call(r *http.Request, m Model) *openai.Call {
 // prompt returns the prompt's length, which it counts where nobody has.
 func (d *decision) prompt() int64 {
 	if d.rough && d.request != nil {
-		d.fitted.Prompt, d.rough = d.model.Counter.Prompt(d.request).Total, false
+		d.fitted.Prompt, d.rough = d.model.prompt(d.request).Total, false
 	}
 	return d.fitted.Prompt
 }

@@ -6,7 +6,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
+	"weir/openai"
 	"weir/quota"
 	"weir/usage"
 )
@@ -159,7 +161,12 @@ func (d *decision) most(usual, burst int64) quota.Cost {
 		return quota.Cost{Requests: 1}
 	}
 	if !d.operation.Generates() {
-		return quota.Cost{Requests: 1, Tokens: d.fitted.Prompt, Spend: int64(d.model.most(d.fitted.Prompt, 0))}
+		tokens := d.fitted.Prompt
+		if burst > 0 && d.attached.Prompt > 0 { // a guess that is too high must not shut out what fits
+			tokens = min(tokens, max(burst, tokens-d.attached.Prompt))
+		}
+		spend := d.model.most(d.fitted.Prompt, 0) + d.model.sound(d.attached)
+		return quota.Cost{Requests: 1, Tokens: tokens, Spend: int64(spend)}
 	}
 	total := d.window.Reserve(d.fitted, usual, d.choices, 0)
 	return quota.Cost{
@@ -183,6 +190,20 @@ func (m *Model) most(input, output int64) usage.USD {
 		try(m.Dearest)
 	}
 	return most
+}
+
+// sound returns what hearing files costs at the dearest of the deployments.
+func (m *Model) sound(u openai.Usage) usage.USD {
+	most := m.Dearest.Sound(lengthOf(u))
+	for _, p := range m.Prices {
+		most = max(most, p.Sound(lengthOf(u)))
+	}
+	return most
+}
+
+// lengthOf returns the length of the sound that was used.
+func lengthOf(u openai.Usage) time.Duration {
+	return time.Duration(min(max(0, u.Seconds), longest.Seconds()) * float64(time.Second))
 }
 
 // price returns what the tokens cost at the deployment that answered. One that is

@@ -83,17 +83,34 @@ func noRoom(err error) error {
 }
 
 // section returns the bytes from one offset to another, anew for each reader.
-func (s *spool) section(from, to int64) io.Reader {
-	var parts []io.Reader
-	held := int64(s.head.Len())
-	if from < held {
-		parts = append(parts, bytes.NewReader(s.head.Bytes()[from:min(to, held)]))
+func (s *spool) section(from, to int64) *io.SectionReader {
+	return io.NewSectionReader(kept{s.head.Bytes(), s.file}, from, to-from)
+}
+
+// kept is what is in a spool. Whoever still reads it when the spool is closed is
+// told by an error.
+type kept struct {
+	head []byte
+	file *os.File
+}
+
+// ReadAt reads from an offset on.
+func (k kept) ReadAt(b []byte, from int64) (int, error) {
+	n := 0
+	if held := int64(len(k.head)); from < held {
+		n = copy(b, k.head[from:])
+		from = 0
+	} else {
+		from -= held
 	}
-	if to > held && s.file != nil {
-		at := max(from, held)
-		parts = append(parts, io.NewSectionReader(s.file, at-held, to-at))
+	if n == len(b) {
+		return n, nil
 	}
-	return io.MultiReader(parts...)
+	if k.file == nil {
+		return n, io.EOF
+	}
+	more, err := k.file.ReadAt(b[n:], from)
+	return n + more, err
 }
 
 // Close lets go of what is kept. Nothing may be read any more.

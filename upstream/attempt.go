@@ -180,7 +180,11 @@ func (a *attempt) outgoing(ctx context.Context) (*http.Request, error) {
 	if p.Body == nil {
 		return http.NewRequestWithContext(ctx, p.Method, a.member.passageURL(p), http.NoBody)
 	}
-	body, kind, size, err := p.Body(a.member.Name)
+	name := a.member.Name
+	if p.Named && a.member.classic() {
+		name = ""
+	}
+	body, kind, size, err := p.Body(name)
 	if err != nil {
 		return nil, err
 	}
