@@ -35,6 +35,7 @@ type Tried struct {
 	Fresh  bool          // the credential that was refused has been replaced, for the first time
 	Client int           // how often the client itself has tried before
 	Kept   bool          // upstream keeps what it makes of the request
+	Blind  bool          // nobody knows what the request does: it is sent again where none of it was done
 }
 
 // Action is what to do when an attempt has ended. The zero value is to hand the
@@ -81,6 +82,8 @@ func (r Retry) again(a Action, t Tried, o Outcome) bool {
 		return false
 	case t.Kept && (o.Class == Interrupted || o.Class == TimedOut):
 		return false // it may be there already
+	case t.Blind && o.Class != Unreachable && o.Class != Throttled:
+		return false
 	default:
 		return t.Total < r.Attempts
 	}

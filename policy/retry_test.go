@@ -34,6 +34,7 @@ func TestRetryAfterAttempt(t *testing.T) {
 	own := with(func(t *policy.Tried) { t.Own = true })
 	short := func(left time.Duration) policy.Tried { return with(func(t *policy.Tried) { t.Left = left }) }
 	client := with(func(t *policy.Tried) { t.Client = 2 })
+	blind := with(func(t *policy.Tried) { t.Blind, t.Alone = true, true })
 
 	end := func(c policy.Class, status int) policy.Outcome { return policy.Outcome{Class: c, Status: status} }
 	after := func(c policy.Class, status int, wait time.Duration) policy.Outcome {
@@ -52,6 +53,14 @@ func TestRetryAfterAttempt(t *testing.T) {
 		{"answered", first, end(policy.Answered, 200), nothing},
 		{"refused", first, end(policy.Refused, 400), nothing},
 		{"refused, alone", alone, end(policy.Refused, 413), nothing},
+
+		{"unknown, no connection", blind, end(policy.Unreachable, 0), policy.Action{Here: true, Other: true, Wait: 100 * ms, Blame: true}},
+		{"unknown, throttled", blind, after(policy.Throttled, 429, 3*time.Second), policy.Action{Here: true, Other: true, Wait: 3 * time.Second, Exact: true, Rest: 3 * time.Second}},
+		{"unknown, a broken connection", blind, end(policy.Interrupted, 0), policy.Action{Wait: 100 * ms, Blame: true}},
+		{"unknown, 500", blind, end(policy.Fault, 500), policy.Action{Wait: 100 * ms, Blame: true, Cool: true}},
+		{"unknown, bad output", blind, end(policy.BadOutput, 500), policy.Action{Stay: true, Cool: true}},
+		{"unknown, too late", blind, end(policy.TimedOut, 0), policy.Action{Blame: true}},
+		{"unknown, 408", blind, end(policy.Stalled, 408), policy.Action{Wait: 100 * ms, Blame: true}},
 
 		{"bad output", first, end(policy.BadOutput, 500), policy.Action{Here: true, Other: true, Stay: true, Cool: true}},
 		{"bad output, twice here", second, end(policy.BadOutput, 500), policy.Action{Other: true, Stay: true, Cool: true}},

@@ -110,7 +110,7 @@ func (a *attempt) plain(resp *http.Response) (io.Reader, error) {
 // whole reads a plain answer. It is handed on only when all of it is there.
 func (a *attempt) whole(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	limit := int64(maxAnswer)
-	if op := a.call.Request.Operation; op == openai.Embeddings || op == openai.Images {
+	if op := a.call.Request.Operation; op == openai.Embeddings || op == openai.Images || op == openai.ImageEdits {
 		limit = maxData
 	}
 	body, err := a.read(resp, limit)
@@ -125,8 +125,8 @@ func (a *attempt) whole(resp *http.Response) (*openai.Answer, policy.Outcome) {
 		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "bad_answer"}
 	}
 	a.timer.Stop()
-	a.member.lessons.learn(facts.Model)
-	a.member.lessons.answered(false, time.Since(a.begun))
+	a.learn(facts.Model)
+	a.learnTime(false, time.Since(a.begun))
 	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body, Facts: facts}
 	a.span.facts, a.span.body = &answer.Facts, body
 	answer.Close = func(error) { a.close() }
@@ -140,7 +140,7 @@ func (a *attempt) content(resp *http.Response) (*openai.Answer, policy.Outcome) 
 		return nil, a.broken(err)
 	}
 	a.body.stream = true
-	a.member.lessons.answered(false, time.Since(a.begun))
+	a.learnTime(false, time.Since(a.begun))
 	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Content: src, Close: a.end}
 	return answer, policy.Outcome{Class: policy.Answered, Status: resp.StatusCode}
 }
@@ -155,7 +155,7 @@ func (a *attempt) socket(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	a.timer.Stop()
 	a.unlink()
 	context.AfterFunc(a.ctx, func() { _ = conn.Close() }) // whoever reads or writes is told
-	a.member.lessons.answered(false, time.Since(a.begun))
+	a.learnTime(false, time.Since(a.begun))
 	answer := &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Socket: conn}
 	answer.Close = func(err error) {
 		if err == nil {
@@ -180,7 +180,7 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	a.hurry(ready)
 	header := resp.Header.Get
 	end := func(err error) {
-		a.member.lessons.learn(s.Model)
+		a.learn(s.Model)
 		if event := s.Failure(); event != nil {
 			a.reported(header, event)
 		} else if err == nil {
@@ -253,7 +253,7 @@ func (a *attempt) end(err error) {
 	a.ended(err)
 	if err != nil {
 		cause := context.Cause(a.ctx)
-		if _, cut := errors.AsType[*openai.CutError](err); cut && (cause == nil || errors.Is(cause, errTime)) {
+		if _, cut := errors.AsType[*openai.CutError](err); cut && !a.aside && (cause == nil || errors.Is(cause, errTime)) {
 			a.member.breaker.blame()
 		}
 		a.close()

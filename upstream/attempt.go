@@ -106,7 +106,9 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 		a.spare(a.member, a.rec.Spilled)
 	}
 	a.saw(resp)
-	a.member.observe(resp.Header.Get, a.begun)
+	if !a.aside {
+		a.member.observe(resp.Header.Get, a.begun)
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return a.socket(resp)
 	}
@@ -117,11 +119,12 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 		return a.content(resp)
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if stream := kind == "text/event-stream"; stream != a.call.Request.Stream {
+	stream := kind == "text/event-stream"
+	if stream != a.call.Request.Stream && (stream || !a.call.Request.Operation.Hears()) { // whisper cannot stream
 		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "content_type"}
 	}
 	switch {
-	case a.call.Request.Stream:
+	case stream:
 		return a.stream(resp)
 	case a.call.Request.Operation == openai.Speech, a.call.Passage != nil && !isJSON(kind):
 		return a.content(resp)

@@ -19,6 +19,7 @@ type run struct {
 	rec   *usage.Record
 	start time.Time
 	ends  time.Time // the deadline of its beginning
+	aside bool      // how it fares says nothing of the deployments
 	hasty bool      // that is sooner than the gateway's own, because the client says so
 	cost  int64     // tokens, as Azure estimates them
 
@@ -84,6 +85,7 @@ func (r *run) progress(m *member, o policy.Outcome) policy.Tried {
 		Whole:  r.ends.Sub(r.start),
 		Client: r.call.Retries,
 		Kept:   r.call.Request.Stored,
+		Blind:  blind(r.call),
 	}
 	for _, n := range r.tried {
 		t.Total += n % never
@@ -122,6 +124,9 @@ func (r *run) settle(m *member, report func(verdict), o policy.Outcome, act poli
 		said = begun
 	case o.Class == policy.Answered, o.Class == policy.Refused:
 		said = good
+	}
+	if r.aside {
+		said, act = spared(act)
 	}
 	report(said)
 	r.rest(m, o, act)
@@ -190,6 +195,9 @@ func (r *run) next(ctx context.Context, m *member, act policy.Action) (*member, 
 // elsewhere begins an attempt at another deployment than m; nil is that none may
 // be asked.
 func (r *run) elsewhere(m *member) (*member, func(verdict)) {
+	if r.aside {
+		return nil, nil // it would be the same resource
+	}
 	for tries := range 2 { // one that has not been asked yet is better
 		o, report := r.group.pick(r.cost, func(o *member) bool {
 			return o == m || r.tried[o] > tries || !o.fits(r.call) || !r.worthwhile(o)
@@ -206,6 +214,9 @@ const least = time.Second
 
 // other reports whether another deployment than m may be asked now.
 func (r *run) other(m *member) bool {
+	if r.aside {
+		return false
+	}
 	for _, o := range r.group.members {
 		if o != m && r.tried[o] < 2 && o.fits(r.call) && o.ready(r.cost) {
 			return true

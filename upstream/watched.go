@@ -38,7 +38,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	if !w.begun && n > 0 {
 		w.begun = true
 		w.first = time.Since(w.attempt.begun)
-		w.member.lessons.answered(true, w.first)
+		w.learnTime(true, w.first)
 	}
 	if w.begun {
 		w.timer.Stop()
