@@ -65,6 +65,9 @@ func (o Operation) Generates() bool {
 // what it has kept.
 func (o Operation) Keeps() bool { return o == Responses || o == Compact }
 
+// Hears reports whether the operation makes text of sound.
+func (o Operation) Hears() bool { return o == Transcriptions || o == Translations }
+
 // Typed reports whether each event of the operation's streams says its type, as
 // those of the Responses API do. The others' are chunks.
 func (o Operation) Typed() bool { return o != Chat && o != Completions }
@@ -105,7 +108,7 @@ func (o Operation) readers() []func(*Request) error {
 		}
 	case Embeddings:
 		return []func(*Request) error{exact("model input"), (*Request).model, (*Request).embedded}
-	case Images, ImageEdits:
+	case Images, ImageEdits, Transcriptions, Translations:
 		return []func(*Request) error{exact("model prompt n stream"), (*Request).model, (*Request).streamed, (*Request).choices}
 	case Transcriptions, Translations:
 		return []func(*Request) error{(*Request).model, (*Request).streamed}

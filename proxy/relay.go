@@ -37,6 +37,9 @@ func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usag
 	}
 	showUpstream(h, rec)
 	showRetry(h, a.RetryAfter, a.NoRetry)
+	if a.Content != nil && d.operation.Hears() {
+		return g.transcript(c, a, d, rec)
+	}
 	if a.Content != nil {
 		return g.content(c, a, d, rec)
 	}
@@ -69,6 +72,11 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) {
 	h := c.Response().Header()
 	rec.FirstToken = time.Since(rec.Start)
 	h.Set("Content-Type", "application/json")
+	if d.stream && d.operation.Hears() && a.Status < http.StatusMultipleChoices {
+		a.Body = asStream(a.Body)
+		h.Set("Content-Type", "text/event-stream")
+		h.Del("Content-Length")
+	}
 	c.Response().WriteHeader(a.Status)
 	p := newPipe(c.Response(), 0)
 	for part := range slices.Chunk(a.Body, flushAt) {
@@ -142,7 +150,11 @@ func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
 			rec.Output = max(rec.Output, d.reserved-rec.Input)
 		}
 	}
-	rec.Cost = d.model.price(rec).Cost(rec.Input, rec.Cached, rec.Output, rec.Reasoning)
+	price := d.model.price(rec)
+	if rec.Sound = lengthOf(f.Usage); !f.HasUsage && price.Second > 0 {
+		rec.Sound = lengthOf(d.attached)
+	}
+	rec.Cost = price.Cost(rec.Input, rec.Cached, rec.Output, rec.Reasoning).Plus(price.Sound(rec.Sound))
 }
 
 // stream hands on a stream, event by event. One that ends before it is whole ends

@@ -165,7 +165,7 @@ func (d *decision) most(usual, burst int64) quota.Cost {
 		if burst > 0 && d.attached.Prompt > 0 { // a guess that is too high must not shut out what fits
 			tokens = min(tokens, max(burst, tokens-d.attached.Prompt))
 		}
-		spend := d.model.most(d.fitted.Prompt, 0) + d.model.sound(d.attached)
+		spend := d.model.most(d.fitted.Prompt, 0).Plus(d.model.sound(d.attached))
 		return quota.Cost{Requests: 1, Tokens: tokens, Spend: int64(spend)}
 	}
 	total := d.window.Reserve(d.fitted, usual, d.choices, 0)

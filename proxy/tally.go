@@ -29,6 +29,14 @@ func (t *tally) add(choice int64, text openai.Value) {
 	}
 }
 
+// write takes a piece of a text that is the whole answer.
+func (t *tally) write(text []byte) {
+	t.pending[0] = append(t.pending[0], text...)
+	if len(t.pending[0]) >= tallyAt {
+		t.count(0)
+	}
+}
+
 func (t *tally) count(i int64) {
 	if len(t.pending[i]) > 0 {
 		t.counted += t.counter.Text(t.pending[i])

@@ -1,6 +1,9 @@
 package usage
 
-import "strconv"
+import (
+	"math"
+	"strconv"
+)
 
 // USD is an amount of money in billionths of a US dollar, so that the price of
 // one token is a whole number. An int64 holds nine milliards of dollars.
@@ -12,6 +15,15 @@ const Dollar USD = 1e9
 // Dollars returns the amount in dollars, for those who show it; sums are made of
 // the amounts themselves.
 func (u USD) Dollars() float64 { return float64(u) / float64(Dollar) }
+
+// Plus returns the sum of two amounts that are not negative, or the most that there
+// is.
+func (u USD) Plus(v USD) USD {
+	if u > math.MaxInt64-v {
+		return math.MaxInt64
+	}
+	return u + v
+}
 
 // String returns the amount with its sign and as many decimals as it has, two at
 // least: $12.50, $0.0000025.

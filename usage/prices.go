@@ -33,10 +33,7 @@ func (p Price) Cost(input, cached, output, reasoning int64) USD {
 	p = p.full(input)
 	sum := times(p.Input, input-cached)
 	for _, part := range []USD{times(p.Cached, cached), times(p.Output, output-reasoning), times(p.Reasoning, reasoning)} {
-		if part > math.MaxInt64-sum {
-			return math.MaxInt64
-		}
-		sum += part
+		sum = sum.Plus(part)
 	}
 	return sum
 }
