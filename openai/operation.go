@@ -110,8 +110,6 @@ func (o Operation) readers() []func(*Request) error {
 		return []func(*Request) error{exact("model input"), (*Request).model, (*Request).embedded}
 	case Images, ImageEdits, Transcriptions, Translations:
 		return []func(*Request) error{exact("model prompt n stream"), (*Request).model, (*Request).streamed, (*Request).choices}
-	case Transcriptions, Translations:
-		return []func(*Request) error{(*Request).model, (*Request).streamed}
 	case Speech:
 		return []func(*Request) error{exact("model input instructions stream_format"), (*Request).model, (*Request).spoken}
 	case Moderations:
