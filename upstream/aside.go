@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"net/http"
 	"strings"
 	"time"
 
@@ -38,5 +39,24 @@ func (a *attempt) learn(model string) {
 func (a *attempt) learnTime(stream bool, took time.Duration) {
 	if !a.aside {
 		a.member.lessons.answered(stream, took)
+	}
+}
+
+// observe reads what an answer's header says of the deployment's quota.
+func (a *attempt) observe(h http.Header) {
+	if !a.aside {
+		a.member.observe(h.Get, a.begun)
+	}
+}
+
+// accepted returns what the answer to a call may be.
+func accepted(c *openai.Call) string {
+	switch {
+	case c.Passage != nil && c.Passage.Raw:
+		return "*/*"
+	case c.Request.Stream:
+		return "text/event-stream"
+	default:
+		return "application/json"
 	}
 }

@@ -106,9 +106,12 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 		a.spare(a.member, a.rec.Spilled)
 	}
 	a.saw(resp)
-	if !a.aside {
-		a.member.observe(resp.Header.Get, a.begun)
-	}
+	a.observe(resp.Header)
+	return a.meaning(resp)
+}
+
+// meaning reads what an answer is, by its head, and as much of it as that takes.
+func (a *attempt) meaning(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return a.socket(resp)
 	}
@@ -152,10 +155,7 @@ func (a *attempt) request() (*http.Request, error) {
 		maps.Copy(req.Header, p.Header)
 	}
 	req.Header.Set("Accept-Encoding", "identity")
-	req.Header.Set("Accept", "application/json")
-	if a.call.Request.Stream {
-		req.Header.Set("Accept", "text/event-stream")
-	}
+	req.Header.Set("Accept", accepted(a.call))
 	if a.member.passes() {
 		req.Header["Authorization"] = []string{"Bearer " + a.call.Bearer}
 	}
