@@ -104,10 +104,14 @@ func bubbleOf(t *testing.T, yaml string, change func(*command.Parts), test func(
 			"gpt-35-turbo": {Model: "gpt-35-turbo-0125"},
 			"gpt-5":        {Model: "gpt-5-2025-08-07", Reasoning: true},
 			"mystery":      {Model: "mystery"},
+			"whisper":      {Model: "whisper-1"},
+			"transcribe":   {Model: "gpt-4o-transcribe"},
 		}})
 		w.west = azuresim.New(azuresim.Config{Key: westKey, Region: "West US", Deployments: map[string]azuresim.Deployment{
 			"gpt-4o-west": {Model: "gpt-4o-2024-11-20"},
 			"d2":          {Model: "gpt-4o-2024-11-20"},
+			"transcribe":  {Model: "gpt-4o-transcribe"},
+			"image":       {Model: "gpt-image-1"},
 		}})
 		east, west := listen(t, &http.Server{Handler: w.east}), listen(t, &http.Server{Handler: w.west})
 		transport := upstream.NewTransport(upstream.Connection{Connect: 5 * time.Second, PerHost: 16})
