@@ -3,6 +3,7 @@ package middleware
 import (
 	"crypto/sha256"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -28,16 +29,22 @@ type Keys map[[sha256.Size]byte]Caller
 // the record. A key that is unknown, or expired, is refused in the same words, and
 // counts against its address in failures; a request without a key, or with keys
 // of two teams, is no guess and does not. Where open is not nil, a request needs
-// no key: one without a key that somebody has is open's, and none fails.
+// no key: one without a key that somebody has is open's, and none fails but the
+// WebSocket of a page of another site, for which browsers ask nobody.
 func Auth(keys Keys, open *Caller, failures *Throttle) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			given := credentials(c.Request().Header)
+			if upgrades(c.Request().Header) {
+				given = append(given, offered(c.Request().Header)...)
+			}
 			caller, known, err := keys.find(given)
 			switch {
 			case err != nil:
 				return err
 			case known:
+			case open != nil && foreign(c.Request()):
+				return unauthorized("A page of another site needs a key. Send it beside the subprotocol realtime, as " + offeredKey + "KEY.")
 			case open != nil:
 				caller = *open
 			case len(given) == 0:
@@ -85,6 +92,38 @@ func credentials(h http.Header) []string {
 		}
 	}
 	return given
+}
+
+// offeredKey is what stands before a key among the subprotocols of a WebSocket, for
+// browsers, which let a page set no header.
+const offeredKey = "openai-insecure-api-key."
+
+// upgrades reports whether a request is one for a WebSocket.
+func upgrades(h http.Header) bool { return strings.EqualFold(h.Get("Upgrade"), "websocket") }
+
+// offered returns the keys among the subprotocols of a request.
+func offered(h http.Header) []string {
+	var keys []string
+	for _, line := range h.Values("Sec-Websocket-Protocol") {
+		for name := range strings.SplitSeq(line, ",") {
+			if key, ok := strings.CutPrefix(strings.TrimSpace(name), offeredKey); ok && key != "" {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
+
+// foreign reports whether a WebSocket is asked for by a page that is not of the
+// gateway's own host.
+func foreign(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || !upgrades(r.Header) {
+		return false
+	}
+	page, err := url.Parse(origin)
+	here := url.URL{Host: r.Host}
+	return err != nil || !strings.EqualFold(page.Hostname(), here.Hostname())
 }
 
 func unauthorized(message string) error {

@@ -226,6 +226,7 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 		e.POST(path, g.InputTokens, m...)
 	}
 	g.storedRoutes(e, m...)
+	g.realtimeRoutes(e, m...)
 	g.passageRoutes(e, m...)
 }
 

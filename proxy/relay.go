@@ -24,9 +24,8 @@ func passed() []string {
 	}
 }
 
-// relay hands an answer to the client and notes what it used.
-func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
-	h := c.Response().Header()
+// showAnswer puts into a header what of an answer's goes on to the client.
+func showAnswer(h http.Header, a *openai.Answer) {
 	for _, name := range passed() {
 		if v := http.Header(a.Header).Get(name); v != "" {
 			h.Set(name, v)
@@ -35,6 +34,12 @@ func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usag
 	if id := http.Header(a.Header).Get("X-Request-Id"); id != "" {
 		h.Set("X-Weir-Upstream-Request-Id", id)
 	}
+}
+
+// relay hands an answer to the client and notes what it used.
+func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
+	h := c.Response().Header()
+	showAnswer(h, a)
 	showUpstream(h, rec)
 	showRetry(h, a.RetryAfter, a.NoRetry)
 	if a.Content != nil && d.operation.Hears() {

@@ -1,0 +1,272 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/coder/websocket"
+
+	"weir/openai"
+	"weir/quota"
+)
+
+// ownEvent is what the ids of events begin with that the gateway has made or named.
+const ownEvent = "event_weir_"
+
+// soundRate is how many bytes of sound come to one token of a prompt: a tenth of a
+// second of 16 bits at 24 kHz, the most that is sent for one.
+const soundRate = 4800
+
+// asked returns what is handed on of a client's event: nil for one that is refused,
+// of which the client is told.
+func (s *session) asked(ctx context.Context, data []byte) []byte {
+	req, err := openai.ParseAs(openai.Realtime, data)
+	about := ""
+	if err == nil {
+		about = req.Root.Get("event_id").Text()
+		req, err = s.permit(ctx, req)
+	}
+	if err != nil {
+		s.tell(ctx, err, about)
+		return nil
+	}
+	return req.Body()
+}
+
+// tell sends the client an error event.
+func (s *session) tell(ctx context.Context, err error, about string) {
+	shown := visibleEvent(err)
+	s.mu.Lock()
+	s.events++
+	id := ownEvent + strconv.Itoa(s.events)
+	s.mu.Unlock()
+	_ = s.client.write(ctx, websocket.MessageText, openai.RealtimeError(shown, id, about)) // who reads the client learns that it is gone
+}
+
+// permit applies the team's policy and its limits to an event.
+func (s *session) permit(ctx context.Context, req *openai.Request) (*openai.Request, error) {
+	req, err := s.screened(req)
+	if err != nil {
+		return nil, err
+	}
+	edits, err := s.renamed(req)
+	if err != nil {
+		return nil, err
+	}
+	lower, err := s.lowered(req)
+	if err != nil {
+		return nil, err
+	}
+	edits = append(edits, lower...)
+	kind, said := req.Root.Get("type"), s.count(req)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case kind.Is("session.update"):
+		session := req.Root.Get("session")
+		if session.Get("instructions").Kind() == openai.String || session.Get("tools").Kind() == openai.Array {
+			s.settings = said
+		}
+		if bound, ok := boundIn(session); ok {
+			s.bound = s.atMost(bound)
+		}
+	case kind.Is("conversation.item.create"):
+		s.context += said
+	case kind.Is("input_audio_buffer.append"):
+		s.context += int64(len(req.Root.Get("audio").Raw())) * 3 / 4 / soundRate
+	case kind.Is("response.create"):
+		named, err := s.begins(ctx, req, said)
+		if err != nil {
+			return nil, err
+		}
+		edits = append(edits, named...)
+	}
+	return req.With(edits...)
+}
+
+// screened looks for special tokens in an event.
+func (s *session) screened(req *openai.Request) (*openai.Request, error) {
+	edits, err := s.team.Screen.Check(req)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil && s.team.Shadow:
+		s.shadow(visibleEvent(err).Code)
+		return req, nil
+	case err != nil || len(edits) == 0:
+		return req, err
+	case s.team.Shadow:
+		s.shadow("escape")
+		return req, nil
+	}
+	s.rec.Escaped += len(edits)
+	return req.With(edits...)
+}
+
+// shadow notes what would have been refused or changed, once. The caller holds mu.
+func (s *session) shadow(what string) {
+	if what != "" && !slices.Contains(s.rec.Shadowed, what) {
+		s.rec.Shadowed = append(s.rec.Shadowed, what)
+	}
+}
+
+// renamed returns the edits that take the model out of a session's settings, which
+// is the one that it began with.
+func (s *session) renamed(req *openai.Request) ([]openai.Edit, error) {
+	var edits []openai.Edit
+	for _, name := range [...]string{"session", "response"} {
+		in := req.Root.Get(name)
+		v := in.Get("model")
+		switch v.Kind() {
+		case openai.Missing:
+			continue
+		case openai.String:
+			if m, ok := s.g.model(v.Text()); ok && m.Name == s.d.model.Name {
+				break
+			}
+			return nil, openai.BadRequest(openai.CodeInvalidValue, v.Path(), fmt.Sprintf(
+				"The session is one of the model %q and stays so. Leave %s out, or open another session.", s.d.model.Name, v.Path()))
+		case openai.Null:
+		default:
+			return nil, openai.BadRequest(openai.CodeInvalidType, v.Path(), v.Path()+" must be a string.")
+		}
+		edits = append(edits, in.Unset("model")...)
+	}
+	return edits, nil
+}
+
+// bounds are the fields that bound an answer, now and before general availability.
+func bounds() [2]string { return [2]string{"max_output_tokens", "max_response_output_tokens"} }
+
+// boundIn returns the bound in a session's settings or in a response's; 0 is none.
+func boundIn(v openai.Value) (bound int64, ok bool) {
+	for _, name := range bounds() {
+		field := v.Get(name)
+		if n, given := field.Int(); given {
+			return n, true
+		}
+		ok = ok || field.Is("inf")
+	}
+	return 0, ok
+}
+
+// atMost returns a bound as the team's policy leaves it; 0 is none.
+func (s *session) atMost(bound int64) int64 {
+	if most := s.window.TeamOutput; most > 0 && !s.team.Shadow && (bound == 0 || bound > most) {
+		return most
+	}
+	return bound
+}
+
+// lowered returns the edits by which the bounds in an event keep to the policy's.
+func (s *session) lowered(req *openai.Request) ([]openai.Edit, error) {
+	most := s.window.TeamOutput
+	if most == 0 {
+		return nil, nil
+	}
+	var edits []openai.Edit
+	for _, name := range [...]string{"session", "response"} {
+		for _, field := range bounds() {
+			v := req.Root.Get(name).Get(field)
+			n, ok := v.Int()
+			switch {
+			case ok && n <= most, !ok && !v.Is("inf"):
+				continue
+			case s.team.Shadow:
+				s.mu.Lock()
+				s.shadow("lower")
+				s.mu.Unlock()
+				continue
+			case ok && s.window.RejectOutput:
+				return nil, openai.BadRequest(openai.CodeInvalidValue, v.Path(), fmt.Sprintf(
+					"%s is too large: %d. The policy allows at most %d completion tokens, whereas you provided %d.", v.Path(), n, most, n))
+			}
+			edits = append(edits, v.Replace(strconv.FormatInt(most, 10)))
+		}
+	}
+	if len(edits) > 0 {
+		s.mu.Lock()
+		s.rec.Lowered = most
+		s.mu.Unlock()
+	}
+	return edits, nil
+}
+
+// count returns what the text of an event comes to.
+func (s *session) count(req *openai.Request) int64 {
+	var n int64
+	req.Texts(func(run []openai.Value) bool {
+		for _, v := range run {
+			n += s.d.model.Counter.Text(v.Bytes())
+		}
+		return true
+	})
+	return n
+}
+
+// begins takes of the allowance what a response may use that the client asks for,
+// and returns the edit by which an error about it can be told from others. The
+// caller holds mu.
+func (s *session) begins(ctx context.Context, req *openai.Request, said int64) ([]openai.Edit, error) {
+	if s.draining {
+		return nil, stopping()
+	}
+	bound, ok := boundIn(req.Root.Get("response"))
+	if bound = s.atMost(bound); !ok {
+		bound = s.bound
+	}
+	lease, err := s.take(ctx, s.estimate(said, bound))
+	if err != nil {
+		return nil, err
+	}
+	u := &utterance{lease: lease, event: req.Root.Get("event_id").Text()}
+	s.tab.wait(u)
+	if u.event != "" {
+		return nil, nil
+	}
+	s.events++
+	u.event, u.named = ownEvent+strconv.Itoa(s.events), true
+	return []openai.Edit{req.Root.Set("event_id", openai.Quote(u.event))}, nil
+}
+
+// estimate returns the most that a response is thought to use: what has been said
+// so far and now, and an answer with that bound, 0 for none. The caller holds mu, or
+// nobody else knows the session yet.
+func (s *session) estimate(said, bound int64) quota.Cost {
+	fitted := s.d.fitted
+	fitted.Prompt, fitted.Output = s.context+s.settings+said, bound
+	accounts := append(s.team.accounts(s.rec.Key, "", enforced), s.team.accounts(s.rec.Key, shadows, shadowed)...)
+	total := s.window.Reserve(fitted, 0, 1, 0)
+	return quota.Cost{
+		Tokens: s.window.Reserve(fitted, 0, 1, burst(accounts)),
+		Spend:  int64(s.d.model.most(fitted.Prompt, max(0, total-fitted.Prompt))),
+	}
+}
+
+// visibleEvent returns what a client is shown of an error.
+func visibleEvent(err error) *openai.Error {
+	if e, ok := errors.AsType[*openai.Error](err); ok {
+		return e
+	}
+	return &openai.Error{Status: http.StatusInternalServerError, Code: openai.CodeInternal, Message: "The gateway failed to handle the event."}
+}
+
+// charge adds what a response, or a transcript, has used to the record, and returns
+// it as a cost. The caller holds mu.
+func (s *session) charge(u openai.Usage, counted bool) quota.Cost {
+	const heard = 10 // tokens a second: what a model hears that is paid for by them
+	if u.Seconds > 0 && u.Prompt == 0 {
+		u.Prompt, counted = int64(u.Seconds*heard)+1, true
+	}
+	rec := s.rec
+	cost := s.d.model.price(rec).Cost(u.Prompt, u.Cached, u.Completion, u.Reasoning)
+	rec.Input, rec.Output = rec.Input+u.Prompt, rec.Output+u.Completion
+	rec.Cached, rec.Reasoning = rec.Cached+u.Cached, rec.Reasoning+u.Reasoning
+	rec.Cost += cost
+	rec.Counted = rec.Counted || counted
+	return quota.Cost{Tokens: u.Prompt + u.Completion, Spend: int64(cost)}
+}

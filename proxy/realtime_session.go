@@ -1,0 +1,227 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/labstack/echo/v4"
+
+	"weir/openai"
+	"weir/policy"
+	"weir/usage"
+)
+
+// session is a realtime session: two WebSockets, between which messages are handed
+// on. Nothing is queued: a message is read when the one before it is written.
+type session struct {
+	g      *Gateway
+	team   Team
+	d      *decision
+	window policy.Window
+
+	client, upstream *side
+
+	once sync.Once
+	over chan struct{} // closed when it has ended
+	how  ending
+
+	mu       sync.Mutex // guards what follows
+	rec      *usage.Record
+	tab      tab
+	draining bool
+	events   int   // that were made for the client
+	settings int64 // tokens of what the session's settings say
+	context  int64 // tokens of the conversation so far, roughly
+	bound    int64 // of the session's answers; 0 none
+}
+
+// serve takes the client in and hands on messages until the session ends.
+func (s *session) serve(c echo.Context, conn *websocket.Conn, answer *openai.Answer) error {
+	h := c.Response().Header()
+	showAnswer(h, answer)
+	showUpstream(h, s.rec)
+	client, err := websocket.Accept(c.Response(), c.Request(), &websocket.AcceptOptions{
+		Subprotocols: []string{realtimeProtocol}, InsecureSkipVerify: true, // who may call is known by the key alone
+	})
+	if err != nil {
+		_ = conn.CloseNow() // nothing has been said
+		answer.Close(errLeft)
+		return err
+	}
+	s.rec.Status = http.StatusSwitchingProtocols
+	s.client, s.upstream = newSide(client), newSide(conn)
+	ctx := context.WithoutCancel(c.Request().Context())
+	var all sync.WaitGroup
+	all.Go(func() { s.listen(ctx, byClient, s.client, s.upstream) })
+	all.Go(func() { s.listen(ctx, byUpstream, s.upstream, s.client) })
+	if s.g.cfg.KeepAlive > 0 {
+		all.Go(func() { s.beat(ctx, byClient, s.client) })
+		all.Go(func() { s.beat(ctx, byUpstream, s.upstream) })
+	}
+	s.attend(ctx)
+	cut := s.part(ctx)
+	all.Wait()
+	answer.Close(cut)
+	s.note()
+	return nil
+}
+
+// finish ends the session. The first end is the one that counts.
+func (s *session) finish(e ending) {
+	s.once.Do(func() {
+		s.how = e
+		close(s.over)
+	})
+}
+
+// attend waits for the end of the session.
+func (s *session) attend(ctx context.Context) {
+	draining := s.g.cfg.Draining
+	late := time.NewTicker(writeLimit)
+	defer late.Stop()
+	for {
+		select {
+		case <-s.over:
+			return
+		case <-draining:
+			draining = nil
+			s.drain()
+		case <-late.C:
+			s.mu.Lock()
+			s.tab.rotate(ctx, s)
+			s.mu.Unlock()
+		}
+	}
+}
+
+// listen reads one side to its end, and hands on what it says to the other.
+func (s *session) listen(ctx context.Context, who party, from, to *side) {
+	handle := s.answered
+	if who == byClient {
+		handle = s.asked
+	}
+	for {
+		kind, data, err := from.read(ctx)
+		if err != nil {
+			s.finish(endOf(who, err))
+			return
+		}
+		out := handle(ctx, data)
+		if out == nil {
+			continue
+		}
+		if err := to.write(ctx, kind, out); err != nil {
+			s.lost(who.other())
+			return
+		}
+	}
+}
+
+// lost ends a session that a side does not take a message in of, unless who reads
+// that side knows better.
+func (s *session) lost(who party) {
+	timer := time.NewTimer(writeLimit)
+	defer timer.Stop()
+	select {
+	case <-s.over:
+	case <-timer.C:
+		s.finish(endOf(who, errSilent))
+	}
+}
+
+var errSilent = errors.New("proxy: there was no answer")
+
+// beat asks a side for signs of life, and ends the session where there are none.
+func (s *session) beat(ctx context.Context, who party, of *side) {
+	every := s.g.cfg.KeepAlive
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-s.over:
+			return
+		case <-ticks.C:
+		}
+		if !of.alive(ctx, every) {
+			s.finish(endOf(who, errSilent))
+			return
+		}
+	}
+}
+
+// drain lets no new response begin, and ends the session once none is under way.
+func (s *session) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	s.leave()
+}
+
+// leave ends a session that is to be drained, once nothing is under way. The caller
+// holds mu.
+func (s *session) leave() {
+	if s.draining && !s.tab.busy() {
+		s.finish(ending{code: websocket.StatusGoingAway, reason: "The gateway is shutting down."})
+	}
+}
+
+// part tells both sides that the session is over, and returns what is held against
+// the deployment: nil for nothing.
+func (s *session) part(ctx context.Context) error {
+	e, failed := s.how, error(nil)
+	s.mu.Lock()
+	draining := s.draining
+	s.mu.Unlock()
+	if e.by == byUpstream && e.broken && !e.large {
+		failed = &openai.CutError{Err: errSilent}
+		err := interrupted()
+		if draining {
+			err, e.code, e.reason = stopping(), websocket.StatusGoingAway, "The gateway is shutting down."
+		}
+		s.tell(ctx, err, "")
+	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		if e.by == byClient && e.broken && !e.large {
+			_ = s.client.conn.CloseNow() // it is gone
+			return
+		}
+		_ = s.client.conn.Close(e.code, e.reason) // one that is closed already stays so
+	})
+	both.Go(func() {
+		if e.by == byClient && e.broken || e.by == byUpstream && !e.large {
+			_ = s.upstream.conn.CloseNow() // no more work is done for nobody
+			return
+		}
+		_ = s.upstream.conn.Close(e.code, e.reason) // as above
+	})
+	both.Wait()
+	return failed
+}
+
+// note puts down how the session ended.
+func (s *session) note() {
+	rec, e := s.rec, s.how
+	rec.Outcome, rec.Code = usage.OK, ""
+	switch {
+	case e.large && e.by == byClient:
+		rec.Outcome, rec.Code = usage.ClientError, openai.CodeRequestTooLarge
+	case e.broken && e.by == byClient:
+		rec.Outcome, rec.Status, rec.Code = usage.ClientGone, statusGone, openai.CodeClientClosed
+	case e.broken && e.by == byUpstream && !s.draining:
+		rec.Outcome, rec.Code = usage.UpstreamError, openai.CodeInterrupted
+	}
+}
+
+// stopping is what a client is told that asks for a response when there are to be
+// no more.
+func stopping() *openai.Error {
+	return &openai.Error{
+		Status: http.StatusServiceUnavailable, Code: openai.CodeShuttingDown,
+		Message: "This gateway is shutting down. Open a new session: another one will take it.",
+	}
+}

@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// maxMessage is the largest message of a session that is handed on.
+const maxMessage = 16 << 20
+
+// keptBuffer is how much memory a side keeps between messages.
+const keptBuffer = 64 << 10
+
+// side is one end of a session.
+type side struct {
+	conn  *websocket.Conn
+	buf   bytes.Buffer // the message that was read last
+	heard atomic.Int64 // when something came last, in Unix nanoseconds
+	busy  atomic.Bool  // what came is being handled, so that nothing more is read
+}
+
+func newSide(conn *websocket.Conn) *side {
+	s := &side{conn: conn}
+	s.note()
+	conn.SetReadLimit(maxMessage)
+	return s
+}
+
+func (s *side) note() { s.heard.Store(time.Now().UnixNano()) }
+
+// silence returns for how long nothing has come.
+func (s *side) silence() time.Duration { return time.Since(time.Unix(0, s.heard.Load())) }
+
+// read returns the next message, which is good until the next read.
+func (s *side) read(ctx context.Context) (websocket.MessageType, []byte, error) {
+	s.busy.Store(false)
+	if s.buf.Cap() > keptBuffer {
+		s.buf = bytes.Buffer{}
+	}
+	s.buf.Reset()
+	kind, r, err := s.conn.Reader(ctx)
+	if err == nil {
+		_, err = s.buf.ReadFrom(r)
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	s.note()
+	s.busy.Store(true)
+	return kind, s.buf.Bytes(), nil
+}
+
+// write writes a message, which the other end must accept in time.
+func (s *side) write(ctx context.Context, kind websocket.MessageType, data []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
+	defer cancel()
+	return s.conn.Write(ctx, kind, data)
+}
+
+// alive asks a side that has been silent for a sign of life. While what it sent is
+// being handled nothing is read of it, an answer to that neither.
+func (s *side) alive(ctx context.Context, every time.Duration) bool {
+	if s.silence() < every {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
+	defer cancel()
+	if s.conn.Ping(ctx) == nil {
+		s.note()
+		return true
+	}
+	return s.busy.Load() || s.silence() < every+writeLimit
+}
+
+// ending is how a session ended.
+type ending struct {
+	code   websocket.StatusCode // that the other side is told
+	reason string
+	by     party
+	broken bool // without a word, or with one that says so
+	large  bool // with a message that is too large
+}
+
+// party is who ended a session.
+type party uint8
+
+const (
+	byGateway party = iota
+	byClient
+	byUpstream
+)
+
+// other returns who is at the other end.
+func (p party) other() party {
+	if p == byClient {
+		return byUpstream
+	}
+	return byClient
+}
+
+// endOf returns how a session ended that a side cannot be read from any more.
+func endOf(by party, err error) ending {
+	if closed, ok := errors.AsType[websocket.CloseError](err); ok {
+		e := ending{code: closed.Code, reason: closed.Reason, by: by}
+		switch closed.Code { //nolint:exhaustive // all others are orderly
+		case websocket.StatusInternalError, websocket.StatusServiceRestart, websocket.StatusTryAgainLater, websocket.StatusBadGateway:
+			e.broken = by == byUpstream
+		}
+		return e
+	}
+	e := ending{code: websocket.StatusInternalError, reason: "The deployment's connection broke off.", by: by, broken: true}
+	if errors.Is(err, websocket.ErrMessageTooBig) {
+		e.large, e.code, e.reason = true, websocket.StatusMessageTooBig, "A message is larger than 16 MiB."
+	}
+	return e
+}
