@@ -30,6 +30,10 @@ const (
 	CodeModelNotFound     = "model_not_found"
 	CodeNotFound          = "not_found"
 	CodeNoPrevious        = "previous_response_not_found"
+	CodeNoFile            = "file_not_found"
+	CodeNoFiles           = "no_files_backend"
+	CodeNoBatches         = "batches_not_allowed"
+	CodeLongListing       = "listing_too_long"
 	CodeDeployment        = "DeploymentNotFound"
 	CodeUnknownURL        = "unknown_url"
 	CodeMethod            = "method_not_allowed"
@@ -214,4 +218,17 @@ func complete(body []byte, inner Value, status int) []byte {
 	}
 	start, _ := inner.span()
 	return Apply(body, Edit{Start: start + 1, End: start + 1, Text: string(lacks)})
+}
+
+// Codes returns the codes of all errors that the gateway writes.
+func Codes() []string {
+	return []string{
+		CodeInvalidJSON, CodeInvalidType, CodeInvalidValue, CodeBelowMinimum, CodeEmptyArray, CodeMissingParameter,
+		CodeRequestTooLarge, CodeMediaType, CodeSpecialTokens, CodeContextLength, CodeTooManyTurns,
+		CodeInvalidAPIKey, CodeFailedKeys, CodeModelNotAllowed, CodePathNotAllowed, CodeModelNotFound, CodeNotFound,
+		CodeNoPrevious, CodeNoFile, CodeNoFiles, CodeNoBatches, CodeLongListing, CodeDeployment, CodeUnknownURL, CodeMethod, CodeUpgrade, CodeRateLimit, CodeExceedsTeamLimit,
+		CodeInsufficientQuota, CodeLimitsAway, CodeNoDeployment, CodeUnreachable, CodeTimeout, CodeInterrupted,
+		CodeBadAnswer, CodeUpstreamAuth, CodeOverloaded, CodeNoRoom, CodeInvalidForm, CodeShuttingDown, CodeInternal,
+		CodeClientClosed, CodeRequestTimeout, CodeAdminForbidden,
+	}
 }

@@ -21,6 +21,9 @@ const (
 	Realtime // over a WebSocket
 
 	Passages // what is handed on as it is
+
+	Files
+	Batches // work on files of requests
 )
 
 // Path returns the operation's path below a base URL, without a slash around it.
@@ -50,6 +53,10 @@ func (o Operation) Path() string {
 		return "audio/translations"
 	case Realtime:
 		return "realtime"
+	case Files:
+		return "files"
+	case Batches:
+		return "batches"
 	default:
 		return ""
 	}
@@ -96,7 +103,7 @@ func ParseAs(op Operation, body []byte) (*Request, error) {
 func (o Operation) readers() []func(*Request) error {
 	switch o {
 	case Chat:
-		return []func(*Request) error{(*Request).names, (*Request).model, (*Request).streamed, (*Request).cooled, (*Request).bounds, (*Request).messages}
+		return []func(*Request) error{(*Request).names, (*Request).model, (*Request).streamed, (*Request).cooled, (*Request).bounds, (*Request).stored, (*Request).messages}
 	case Responses:
 		return []func(*Request) error{(*Request).responsesNames, (*Request).model, (*Request).streamed, (*Request).cooled, (*Request).responsesFields}
 	case Compact:
@@ -116,6 +123,8 @@ func (o Operation) readers() []func(*Request) error {
 		return []func(*Request) error{exact("model input"), (*Request).model}
 	case Realtime: // one event of a client
 		return []func(*Request) error{(*Request).realtime}
+	case Batches:
+		return []func(*Request) error{exact("input_file_id endpoint completion_window metadata input_blob output_folder")}
 	default:
 		return nil
 	}

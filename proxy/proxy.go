@@ -227,6 +227,7 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 	}
 	g.storedRoutes(e, m...)
 	g.realtimeRoutes(e, m...)
+	g.thingRoutes(e, m...)
 	g.passageRoutes(e, m...)
 }
 
@@ -294,7 +295,7 @@ func (g *Gateway) forward(c echo.Context, team Team, d *decision, call *openai.C
 		return err
 	}
 	showLimits(c, lease.held.Snapshot())
-	answer, err := g.cfg.Upstream.Do(ctx, call, rec)
+	answer, err := g.ask(ctx, d, call, rec)
 	if err != nil {
 		if gone(ctx) && sent(rec) {
 			book(rec, openai.Facts{}, d, nil)
@@ -306,6 +307,14 @@ func (g *Gateway) forward(c echo.Context, team Team, d *decision, call *openai.C
 		d.request = nil // it must not be held for so long
 	}
 	return g.relay(c, answer, d, rec)
+}
+
+// ask sends a call upstream, or what a decision asks of it instead.
+func (g *Gateway) ask(ctx context.Context, d *decision, call *openai.Call, rec *usage.Record) (*openai.Answer, error) {
+	if d.ask != nil {
+		return d.ask(ctx, rec)
+	}
+	return g.cfg.Upstream.Do(ctx, call, rec)
 }
 
 // decision is what became of a request before it was sent.
@@ -331,6 +340,14 @@ type decision struct {
 	metered bool // what is handed on as it is may say what it used
 
 	behind bool // upstream goes on with it when nobody listens
+
+	// ids returns the edits that make of the ids in an answer, or in an event of
+	// one, those that the team knows; from is who gave it. Nil: it has none.
+	ids   func(root openai.Value, from string) []openai.Edit
+	names map[string]string // the team's ids, by those of upstream that the request names
+
+	// ask answers by more than one call; nil: one is sent.
+	ask func(ctx context.Context, rec *usage.Record) (*openai.Answer, error)
 
 	reserved int64    // the tokens that were asked of the allowance
 	shadow   []string // what would have been refused, by code, or changed

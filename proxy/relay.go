@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -40,6 +41,9 @@ func showAnswer(h http.Header, a *openai.Answer) {
 func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
 	h := c.Response().Header()
 	showAnswer(h, a)
+	if name := http.Header(a.Header).Get("Content-Disposition"); name != "" && d.operation == openai.Files {
+		h.Set("Content-Disposition", g.unmarkedName(d.team, name))
+	}
 	showUpstream(h, rec)
 	showRetry(h, a.RetryAfter, a.NoRetry)
 	if a.Content != nil && d.operation.Hears() {
@@ -50,7 +54,7 @@ func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usag
 	}
 	if a.Stream == nil {
 		a.Close(nil) // all of it is here
-		g.markWhole(a, d, rec)
+		d.markWhole(a, rec)
 		if !g.cfg.Strict {
 			h.Set("Content-Length", strconv.Itoa(len(a.Body))) // or else the end comes behind the sinks
 		}
@@ -94,13 +98,20 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) {
 	}
 }
 
-// markWhole gives the ids in a plain answer as the team is to know them.
-func (g *Gateway) markWhole(a *openai.Answer, d *decision, rec *usage.Record) {
-	if !d.operation.Keeps() {
+// markWhole gives the ids in a plain answer as the team is to know them. A refusal
+// may quote those that upstream was sent.
+func (d *decision) markWhole(a *openai.Answer, rec *usage.Record) {
+	if a.Status >= http.StatusMultipleChoices {
+		for upstream, known := range d.names {
+			a.Body = bytes.ReplaceAll(a.Body, []byte(upstream), []byte(known))
+		}
+		return
+	}
+	if d.ids == nil {
 		return
 	}
 	if root, err := openai.ReadValue(a.Body); err == nil {
-		a.Body = openai.Apply(a.Body, g.mark(root, d, rec)...)
+		a.Body = openai.Apply(a.Body, d.ids(root, rec.Deployment)...)
 	}
 }
 
@@ -123,9 +134,9 @@ func codeOf(body []byte) string {
 }
 
 // read counts a plain answer that does not say what it used; nil for one that
-// does.
+// does, or is not charged.
 func read(a *openai.Answer, d *decision) *tally {
-	if a.Facts.HasUsage {
+	if a.Facts.HasUsage || d.free {
 		return nil
 	}
 	seen := &tally{counter: d.model.Counter}
@@ -184,8 +195,8 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 		}
 		openai.Generated(e.Root, seen.add)
 	}, func(e *openai.Event) {
-		if edits := g.mark(e.Root, d, rec); len(edits) > 0 {
-			e.Data = openai.Apply(e.Data, edits...)
+		if d.ids != nil {
+			e.Data = openai.Apply(e.Data, d.ids(e.Root, rec.Deployment)...)
 		}
 	})
 	book(rec, a.Stream.Facts, d, seen)

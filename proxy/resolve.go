@@ -61,6 +61,12 @@ func (g *Gateway) resolve(c echo.Context, team Team, req *openai.Request) (Model
 		}
 		name = plain
 	}
+	return g.modelFor(team, name, azure)
+}
+
+// modelFor returns the model that a team asks for by a name; azure is whether the
+// client expects Azure's errors.
+func (g *Gateway) modelFor(team Team, name string, azure bool) (Model, error) {
 	if name == "" {
 		return Model{}, openai.BadRequest(openai.CodeMissingParameter, "model", "model is missing. "+team.mayUse(g.cfg.Models))
 	}

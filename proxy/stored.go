@@ -13,14 +13,19 @@ import (
 	"weir/usage"
 )
 
-// responseKind is what the ids of responses begin with, and sealedKind what stands
-// before reasoning that only the resource can read which wrote it.
+// What ids begin with: of responses, and what stands before reasoning that only the
+// resource can read which wrote it; of files, where upstream's own begin otherwise
+// than ids do; of batches; of stored chats.
 const (
 	responseKind = "resp_"
 	sealedKind   = "enc_"
+	fileKind     = "file-"
+	batchKind    = "batch_"
+	chatKind     = "chatcmpl-"
 )
 
-// owner is the deployment that something was kept by, with the model it serves.
+// owner is who keeps something: the deployment that made it, or the backend that any
+// team's things are with, and a model that is asked for to get there.
 type owner struct {
 	deployment string // as Signer knows it
 	model      string
@@ -28,13 +33,18 @@ type owner struct {
 
 // storedRoutes adds the paths of responses that upstream keeps.
 func (g *Gateway) storedRoutes(e *echo.Echo, m ...echo.MiddlewareFunc) {
-	for _, base := range []string{"/v1/responses/:id", "/responses/:id", "/openai/v1/responses/:id", "/openai/responses/:id"} {
+	for _, base := range resourceBases() {
+		base += "responses/:id"
 		e.GET(base, g.stored(""), m...)
 		e.DELETE(base, g.stored(""), m...)
 		e.POST(base+"/cancel", g.stored("/cancel"), m...)
 		e.GET(base+"/input_items", g.stored("/input_items"), m...)
 	}
 }
+
+// resourceBases returns what stands before the paths of what no deployment is named
+// for.
+func resourceBases() []string { return []string{"/v1/", "/", "/openai/v1/", "/openai/"} }
 
 // stored returns what serves the requests for a response that was kept, or for
 // what of it rest names.
@@ -47,29 +57,42 @@ func (g *Gateway) stored(rest string) echo.HandlerFunc {
 			return err
 		}
 		rec.Model = o.model
-		call, err := g.passage(c, team, o, "responses/"+url.PathEscape(id)+rest)
+		query, err := passable(c.Request().URL.RawQuery, "stream", "starting_after", "include", "include[]", "include_obfuscation", "limit", "order", "after")
 		if err != nil {
 			return err
 		}
+		if err := g.ignoreBody(c); err != nil {
+			return err
+		}
+		call := g.passage(c, team, o, &openai.Passage{Path: "responses/" + url.PathEscape(id) + rest, Query: query.Encode()})
+		call.Request.Operation, call.Request.Stream = openai.Responses, query.Get("stream") == "true"
 		rec.Stream = call.Request.Stream
 		model, _ := g.model(o.model)
-		d := &decision{operation: openai.Responses, model: model, free: true, team: team.Name, stream: call.Request.Stream}
+		d := &decision{
+			operation: openai.Responses, model: model, free: true, team: team.Name, stream: call.Request.Stream,
+			ids: g.responseIDs(team.Name), names: map[string]string{id: c.Param("id")},
+		}
 		return g.forward(c, team, d, call, func() {})
 	}
 }
 
-// keeper returns who keeps what a client knows under an id, and the id that it has
-// there.
+// keeper returns who keeps the response that a client knows under an id, and the id
+// that it has there.
 func (g *Gateway) keeper(team Team, id string) (owner, string, error) {
 	name, upstream, ok := g.cfg.Signer.Open(team.Name, id)
 	model, served := g.maker(name)
 	if !ok || !served || !strings.HasPrefix(id, responseKind) || team.Models != nil && !team.Models[model] {
-		return owner{}, "", &openai.Error{
-			Status: http.StatusNotFound, Code: openai.CodeNotFound, Param: "id",
-			Message: fmt.Sprintf("The response %s does not exist, or is not your team's. Send an id that this gateway gave to one of your team's keys.", shown(id)),
-		}
+		return owner{}, "", missing("response", id)
 	}
 	return owner{deployment: name, model: model}, upstream, nil
+}
+
+// missing says that an id is none that the team was given.
+func missing(noun, id string) *openai.Error {
+	return &openai.Error{
+		Status: http.StatusNotFound, Code: openai.CodeNotFound, Param: "id",
+		Message: fmt.Sprintf("The %s %s does not exist, or is not your team's. Send an id that this gateway gave to one of your team's keys.", noun, shown(id)),
+	}
 }
 
 // maker returns the model that a deployment serves. One that nobody configured is
@@ -82,23 +105,21 @@ func (g *Gateway) maker(name string) (model string, ok bool) {
 	return model, deploymentLike(model)
 }
 
-// passage returns the call of a request for something that is kept.
-func (g *Gateway) passage(c echo.Context, team Team, o owner, path string) (*openai.Call, error) {
+// passage returns the call of a request for something that is kept. What is not
+// merely read is not sent again once upstream may have done it.
+func (g *Gateway) passage(c echo.Context, team Team, o owner, p *openai.Passage) *openai.Call {
 	r := c.Request()
-	query, err := passable(r.URL.RawQuery)
-	if err != nil {
-		return nil, err
-	}
+	rec := usage.From(r.Context())
+	p.Method = r.Method
 	return &openai.Call{
-		Request: &openai.Request{Operation: openai.Responses, Stream: query.Get("stream") == "true", Stored: r.Method != http.MethodGet, Choices: 1},
-		Passage: &openai.Passage{Method: r.Method, Path: path, Query: query.Encode()},
-		Model:   o.model, Only: o.deployment, Header: forwarded(r.Header), Share: team.share(usage.From(r.Context()).Key),
-		Retries: usage.From(r.Context()).Retry, Within: patience(r.Header), Regions: team.Regions, Bearer: bearer(r.Header),
-	}, nil
+		Request: &openai.Request{Operation: openai.Passages, Stored: r.Method != http.MethodGet, Choices: 1},
+		Passage: p, Model: o.model, Only: o.deployment, Header: forwarded(r.Header), Share: team.share(rec.Key),
+		Retries: rec.Retry, Within: patience(r.Header), Regions: team.Regions, Bearer: bearer(r.Header),
+	}
 }
 
 // passable returns what goes along of a query: the parameters that the API has.
-func passable(raw string) (url.Values, error) {
+func passable(raw string, names ...string) (url.Values, error) {
 	if err := acceptableQuery(raw); err != nil {
 		return nil, err
 	}
@@ -107,7 +128,7 @@ func passable(raw string) (url.Values, error) {
 		return nil, openai.BadRequest(openai.CodeInvalidValue, "", "The query cannot be read.")
 	}
 	kept := url.Values{}
-	for _, name := range []string{"stream", "starting_after", "include", "include[]", "include_obfuscation", "limit", "order", "after"} {
+	for _, name := range names {
 		if v, ok := given[name]; ok {
 			kept[name] = v
 		}
@@ -115,72 +136,34 @@ func passable(raw string) (url.Values, error) {
 	return kept, nil
 }
 
-// continues makes of the ids in a request those that upstream knows, and sends the
-// request to the deployment that made them.
-func (d *decision) continues(g *Gateway, team Team) error {
-	if !d.operation.Keeps() {
-		return nil
-	}
-	root := d.request.Root
-	if v := root.Get("conversation"); v.Kind() == openai.String || v.Kind() == openai.Object {
-		return openai.BadRequest(openai.CodeInvalidValue, "conversation", "conversation is not served here. Send previous_response_id, or all of the conversation in input.")
-	}
-	var edits []openai.Edit
-	if v := root.Get("previous_response_id"); v.Kind() == openai.String {
-		o, id, err := g.keeper(team, v.Text())
-		if err != nil {
-			return openai.BadRequest(openai.CodeNoPrevious, "previous_response_id", fmt.Sprintf("Previous response with id %s not found. Send an id that this gateway gave to one of your team's keys.", shown(v.Text())))
-		}
-		d.only = o.deployment
-		edits = append(edits, v.Replace(openai.Quote(id)))
-	}
-	for _, item := range root.Get("input").Elements() {
-		sealed := item.Get("encrypted_content")
-		tag, content, ok := strings.Cut(sealed.Text(), ".")
-		if !ok || !strings.HasPrefix(tag, sealedKind) {
-			continue
-		}
-		name, _, ok := g.cfg.Signer.Open(team.Name, tag)
-		if !ok || d.only != "" && d.only != name {
-			return openai.BadRequest(openai.CodeInvalidValue, sealed.Path(), "The encrypted content was not given to your team, or by another deployment than the rest of the request needs. Leave the item out.")
-		}
-		d.only = name
-		edits = append(edits, sealed.Replace(openai.Quote(content)))
-	}
-	var err error
-	d.request, err = d.request.With(edits...)
-	return err
-}
-
-// mark returns the edits that make of the ids in an answer, or in an event, those
+// responseIDs returns what makes of the ids in what upstream says of responses those
 // that the team knows.
-func (g *Gateway) mark(root openai.Value, d *decision, rec *usage.Record) []openai.Edit {
-	if !d.operation.Keeps() {
-		return nil
-	}
-	var edits []openai.Edit
-	give := func(v openai.Value) {
-		if id := v.Text(); strings.HasPrefix(id, responseKind) {
-			edits = append(edits, v.Replace(openai.Quote(g.cfg.Signer.Sign(responseKind, d.team, rec.Deployment, id))))
+func (g *Gateway) responseIDs(team string) func(root openai.Value, from string) []openai.Edit {
+	return func(root openai.Value, from string) []openai.Edit {
+		var edits []openai.Edit
+		give := func(v openai.Value) {
+			if id := v.Text(); strings.HasPrefix(id, responseKind) {
+				edits = append(edits, v.Replace(openai.Quote(g.cfg.Signer.Sign(responseKind, team, from, id))))
+			}
 		}
-	}
-	seal := func(item openai.Value) {
-		if v := item.Get("encrypted_content"); v.Kind() == openai.String {
-			tag := g.cfg.Signer.Sign(sealedKind, d.team, rec.Deployment, "")
-			edits = append(edits, v.Replace(openai.Quote(tag+"."+v.Text())))
+		seal := func(item openai.Value) {
+			if v := item.Get("encrypted_content"); v.Kind() == openai.String {
+				tag := g.cfg.Signer.Sign(sealedKind, team, from, "")
+				edits = append(edits, v.Replace(openai.Quote(tag+"."+v.Text())))
+			}
 		}
-	}
-	for _, at := range []openai.Value{root, root.Get("response")} {
-		give(at.Get("id"))
-		give(at.Get("previous_response_id"))
-		for _, item := range at.Get("output").Elements() {
+		for _, at := range []openai.Value{root, root.Get("response")} {
+			give(at.Get("id"))
+			give(at.Get("previous_response_id"))
+			for _, item := range at.Get("output").Elements() {
+				seal(item)
+			}
+		}
+		give(root.Get("response_id"))
+		seal(root.Get("item"))
+		for _, item := range root.Get("data").Elements() {
 			seal(item)
 		}
+		return slices.Clip(edits)
 	}
-	give(root.Get("response_id"))
-	seal(root.Get("item"))
-	for _, item := range root.Get("data").Elements() {
-		seal(item)
-	}
-	return slices.Clip(edits)
 }
