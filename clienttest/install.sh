@@ -2,8 +2,12 @@
 # Installs the pinned clients: Python's into .venv and, of Semantic Kernel, .kernel;
 # Node's into node/node_modules.
 # Does nothing where the stamp beside them already names the lock file they came from.
+# Meanwhile it builds the OpenTelemetry Collector that takes the gateway's spans.
 set -euo pipefail
 cd "$(dirname "$0")"
+
+go build -C collector -trimpath -tags grpcnotrace -ldflags "-s -w" -o ../../.tools/collector . &
+collector=$!
 
 # stamp LOCK PROGRAM prints what an installation depends on: the lock and the interpreter.
 stamp() { printf '%s %s\n' "$(cksum <"$1")" "$("$2" --version)"; }
@@ -32,3 +36,5 @@ if ! current node/node_modules/lock.stamp "$want"; then
 	(cd node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
 	printf '%s\n' "$want" >node/node_modules/lock.stamp
 fi
+
+wait "$collector"
