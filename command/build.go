@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"weir/config"
@@ -46,6 +47,8 @@ type Parts struct {
 	// takes spans as they end, whatever the variables say.
 	Getenv func(string) string
 	Spans  sdktrace.SpanExporter
+
+	Metrics sdkmetric.Reader // reads the metrics too; nil: none does beside what the variables ask for
 }
 
 // Gateway is a whole gateway without its listeners.
@@ -105,6 +108,7 @@ func Build(ctx context.Context, f *config.File, p Parts) (*Gateway, error) {
 		return nil, errors.Join(err, st.close(ctx))
 	}
 	g.now.Store(next)
+	g.measure(next)
 	g.API = g.gate.count(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.now.Load().api.ServeHTTP(w, r) }))
 	g.Admin = g.admin(st.metrics.Handler())
 	return g, nil

@@ -35,6 +35,7 @@ func (g *Gateway) Reload(f *config.File) (restart []string, err error) {
 		return nil, err
 	}
 	g.now.Store(next)
+	g.measure(next)
 	before.wires.leave(next.wires)
 	g.state.alerts.PostTo(f.Telemetry.Alerts.Webhook.Reveal())
 	return restart, nil
@@ -56,6 +57,7 @@ func heldBack(began, f *config.File) (next *config.File, restart []string) {
 		{"state.limits.replicas", func(f *config.File) any { return &f.State.Limits.Replicas }},
 		{"state.limits.slice", func(f *config.File) any { return &f.State.Limits.Slice }},
 		{"state.ledger", func(f *config.File) any { return &f.State.Ledger }},
+		{"telemetry.metrics", func(f *config.File) any { return &f.Telemetry.Metrics }},
 		{"telemetry.log.format", func(f *config.File) any { return &f.Telemetry.Log.Format }},
 	} {
 		is, wanted := reflect.ValueOf(s.of(began)).Elem(), reflect.ValueOf(s.of(&own)).Elem()

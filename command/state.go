@@ -47,7 +47,7 @@ func openState(ctx context.Context, f *config.File, p Parts) (st *state, err err
 			err = errors.Join(err, st.close(ctx))
 		}
 	}()
-	if st.metrics, err = telemetry.NewMetrics(); err != nil {
+	if st.metrics, err = telemetry.NewMetrics(ctx, metricsConfig(f, p)); err != nil {
 		return st, err
 	}
 	st.tracing, err = telemetry.NewTracing(ctx, telemetry.TracingConfig{Getenv: p.Getenv, Exporter: p.Spans, Version: version(), Log: p.Log})
@@ -70,7 +70,7 @@ func openState(ctx context.Context, f *config.File, p Parts) (st *state, err err
 	}
 	st.shared, err = redisquota.New(context.WithoutCancel(ctx), redisquota.Config{
 		URL: l.URL.Reveal(), Replicas: l.Replicas, Spent: st.spent, Log: p.Log,
-		Slice: slice(l.Slice),
+		Slice: slice(l.Slice), Observe: st.metrics.Stored,
 	})
 	if err != nil {
 		return st, fmt.Errorf("state.limits.url: %w", err)
@@ -141,6 +141,9 @@ func (s *state) close(ctx context.Context) error {
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
+	}
+	if s.metrics != nil {
+		errs = append(errs, s.metrics.Close(ctx))
 	}
 	if s.tracing != nil {
 		errs = append(errs, s.tracing.Close(ctx))

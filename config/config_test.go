@@ -266,6 +266,7 @@ func TestDefaults(t *testing.T) {
 		Telemetry: config.Telemetry{
 			Log:       config.Log{Level: "info", Format: "auto"},
 			AccessLog: config.AccessLog{Enabled: true, Exclude: []string{"/healthz", "/livez", "/readyz", "/metrics"}},
+			Metrics:   config.Metrics{GenAI: true, TeamLabel: true},
 		},
 		State: config.State{
 			Limits: config.LimitStore{

@@ -119,6 +119,9 @@ type Telemetry struct {
 	// Alerts says where alerts of budgets go, beside the log and the metrics.
 	Alerts Alerts `yaml:"alerts"`
 
+	// Metrics says what the metrics tell apart.
+	Metrics Metrics `yaml:"metrics"`
+
 	// CaptureContent is when spans tell of messages, which is never their text: who
 	// speaks, and how many characters each part has. Empty is never, unless
 	// OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is true.
@@ -134,6 +137,19 @@ type Traces struct {
 	// PropagateToAzure sends deployments the traceparent and tracestate of each
 	// attempt.
 	PropagateToAzure bool `yaml:"propagate_to_azure" default:"false"`
+}
+
+// Metrics says what the metrics at /metrics tell apart. Whether they are sent by OTLP
+// too is said by the standard variables of OpenTelemetry.
+type Metrics struct {
+	// GenAI adds those that the GenAI conventions of OpenTelemetry define.
+	GenAI bool `yaml:"gen_ai" default:"true"`
+
+	// TeamLabel tells teams apart.
+	TeamLabel bool `yaml:"team_label" default:"true"`
+
+	// KeyLabel tells the keys of teams apart, in as many more series.
+	KeyLabel bool `yaml:"key_label" default:"false"`
 }
 
 // Log is what the process says about itself.

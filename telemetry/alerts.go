@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -47,6 +49,9 @@ func (b Budget) reached(at float64) bool {
 	return float64(b.Spent) >= at*float64(b.Amount) || b.Refused && at == 1
 }
 
+// used returns the share of the budget that is spent and reserved.
+func (b Budget) used() float64 { return float64(b.Spent) / float64(b.Amount) }
+
 // labels are what its metrics are told apart by.
 func (b Budget) labels() []attribute.KeyValue {
 	return []attribute.KeyValue{attribute.String("team", b.Team), attribute.String("key", b.Key), attribute.String("mode", b.mode())}
@@ -82,7 +87,7 @@ type AlertsConfig struct {
 type Alerts struct {
 	cfg     AlertsConfig
 	counter metric.Int64Counter
-	used    metric.Float64Gauge
+	budgets atomic.Pointer[[]Budget] // as they were last checked
 
 	quit func() // ends all deliveries
 
@@ -103,21 +108,46 @@ func NewAlerts(m *Metrics, cfg AlertsConfig) (*Alerts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: making a metric: %w", err)
 	}
-	a.used, err = m.meter.Float64Gauge("weir.budget.used.ratio",
-		metric.WithDescription("The share of a budget that is spent or reserved in its present window."))
-	if err != nil {
-		return nil, fmt.Errorf("telemetry: making a metric: %w", err)
+	k := &maker{meter: m.meter}
+	k.gauge("weir.budget.used.ratio", "The share of a budget that is spent or reserved in its present window.", a.each(func(o metric.Float64Observer, b Budget) {
+		o.Observe(b.used(), metric.WithAttributes(b.labels()...))
+	}))
+	k.gauge("weir.team.budget.used.ratio", "The share of a team's own budget that is spent or reserved in its present window.", a.teams(Budget.used))
+	k.gauge("weir.team.budget.usd", "A team's own budget, in US dollars.", a.teams(func(b Budget) float64 { return b.Amount.Dollars() }))
+	if k.err != nil {
+		return nil, fmt.Errorf("telemetry: making a metric: %w", k.err)
 	}
 	return a, nil
+}
+
+// each returns what observes every budget.
+func (a *Alerts) each(observe func(metric.Float64Observer, Budget)) func(metric.Float64Observer) {
+	return func(o metric.Float64Observer) {
+		if budgets := a.budgets.Load(); budgets != nil {
+			for _, b := range *budgets {
+				observe(o, b)
+			}
+		}
+	}
+}
+
+// teams returns what observes the budgets that hold for whole teams.
+func (a *Alerts) teams(of func(Budget) float64) func(metric.Float64Observer) {
+	return a.each(func(o metric.Float64Observer, b Budget) {
+		if b.Key == "" && !b.Shadow {
+			o.Observe(of(b), metric.WithAttributes(attribute.String("team", b.Team)))
+		}
+	})
 }
 
 // Check looks at where budgets stand. It does not wait for the webhook.
 func (a *Alerts) Check(ctx context.Context, budgets []Budget) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	now := slices.Clone(budgets)
+	a.budgets.Store(&now)
 	said := map[string]bool{}
 	for _, b := range budgets {
-		a.used.Record(ctx, float64(b.Spent)/float64(b.Amount), metric.WithAttributes(b.labels()...))
 		for _, at := range b.At {
 			name := fmt.Sprintf("budget alert %s %s %s %g", b.account(), b.From.UTC().Format(time.RFC3339), b.Amount, at)
 			if b.Shadow {

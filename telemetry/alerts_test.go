@@ -49,7 +49,7 @@ func (h *hook) RoundTrip(r *http.Request) (*http.Response, error) {
 // alerts returns Alerts that post to h, and what they log.
 func alerts(t *testing.T, h *hook, once func(context.Context, string) (bool, error)) (*telemetry.Alerts, *telemetry.Metrics, *bytes.Buffer) {
 	t.Helper()
-	m, err := telemetry.NewMetrics()
+	m, err := telemetry.NewMetrics(t.Context(), telemetry.MetricsConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,13 +2,11 @@ package telemetry_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -129,39 +127,4 @@ func exposed(t *testing.T, m *telemetry.Metrics) string {
 		t.Fatalf("answered %d: %s", w.Code, w.Body)
 	}
 	return w.Body.String()
-}
-
-// TestMetrics holds what is measured of a request, and that clients cannot make
-// series without end.
-func TestMetrics(t *testing.T) {
-	t.Parallel()
-	m, err := telemetry.NewMetrics()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range []*usage.Record{
-		{Model: "gpt-4o", EstimatedInput: 100, Input: 100},
-		{Model: "gpt-4o", EstimatedInput: 103, Input: 100},
-		{Model: "gpt-4o", EstimatedInput: 100, Input: 100, Counted: true},
-		{Model: "gpt-4o", EstimatedInput: 100},
-	} {
-		m.Take(context.Background(), r)
-	}
-	text := exposed(t, m)
-	for _, want := range []string{
-		`weir_token_estimate_error_ratio_count{model="gpt-4o"} 2`,
-		`weir_token_estimate_error_ratio_bucket{model="gpt-4o",le="0.001"} 1`,
-		`weir_token_estimate_error_ratio_bucket{model="gpt-4o",le="0.05"} 2`,
-		"# HELP weir_token_estimate_error_ratio ",
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("there is no %q in:\n%s", want, text)
-		}
-	}
-	for i := range 1000 {
-		m.Take(context.Background(), &usage.Record{Model: "made-up-" + strconv.Itoa(i), EstimatedInput: 1, Input: 1})
-	}
-	if n := strings.Count(exposed(t, m), "_count{"); n != 257 {
-		t.Errorf("there are %d series, want 256 and the other", n)
-	}
 }

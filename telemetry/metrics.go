@@ -3,10 +3,13 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"sync"
+	"slices"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
@@ -16,67 +19,187 @@ import (
 	"weir/usage"
 )
 
-// maxModels is how many models have series of their own. Where the names are the
-// clients', there is no other bound.
-const maxModels = 256
+// MetricsConfig is what Metrics works with.
+type MetricsConfig struct {
+	GenAI bool // the metrics of the GenAI conventions too
+	Team  bool // tell teams apart
+	Key   bool // tell the keys of teams apart
 
-// Metrics measures requests. It is a usage.Sink.
+	Codes   []string // of the errors that the gateway writes
+	Exclude []string // routes that are not measured
+	Build   Build
+
+	// Getenv returns a variable of the environment, "" for one that is not set. The
+	// standard variables of OpenTelemetry say whether the metrics are sent by OTLP
+	// beside being served. Nil: none is set.
+	Getenv func(name string) string
+	Log    *slog.Logger // of metrics that cannot be delivered; nil: nothing is logged
+
+	// Reader reads the metrics too, whatever the environment says; nil: none does.
+	Reader sdk.Reader
+}
+
+// Build is what a program was built from.
+type Build struct{ Version, Commit, GoVersion string }
+
+// Metrics measures requests, and what they go through. It is a usage.Sink. Nothing
+// that clients send makes series without end.
 type Metrics struct {
 	handler  http.Handler
 	meter    metric.Meter
-	estimate metric.Float64Histogram
-	reloads  reloads
+	provider *sdk.MeterProvider
+	cfg      MetricsConfig
 
-	mu     sync.Mutex
-	models map[string]metric.MeasurementOption
+	words   *atomic.Pointer[vocabulary]
+	codes   map[string]bool
+	reasons map[string]bool
+
+	requests requests
+	attempts attempts
+	genai    *genai // nil: they are not wanted
+	live     *cache[string, *live]
+	store    store
+	reloads  reloads
+	sources  atomic.Pointer[Sources]
+	hash     atomic.Pointer[string] // of the configuration; nil: it has none
 }
 
 var _ usage.Sink = (*Metrics)(nil)
 
-// NewMetrics returns Metrics with a registry of its own.
-func NewMetrics() (*Metrics, error) {
+// NewMetrics returns Metrics with a registry of its own. They must be closed.
+func NewMetrics(ctx context.Context, cfg MetricsConfig) (*Metrics, error) {
+	if cfg.Getenv == nil {
+		cfg.Getenv = func(string) string { return "" }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(), exporter.WithoutTargetInfo())
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: making the exporter: %w", err)
 	}
-	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("weir")
-	m := &Metrics{
-		handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
-		meter:   meter,
-		models:  map[string]metric.MeasurementOption{},
+	options := []sdk.Option{sdk.WithReader(reader), sdk.WithCardinalityLimit(0)}
+	if cfg.Reader != nil {
+		options = append(options, sdk.WithReader(cfg.Reader))
 	}
-	m.estimate, err = meter.Float64Histogram("weir.token.estimate.error.ratio",
-		metric.WithDescription("How far the gateway's count of a prompt is above (or, below 0, under) what upstream reports, as a share of the latter."),
-		metric.WithExplicitBucketBoundaries(-0.5, -0.2, -0.1, -0.05, -0.02, -0.01, -0.001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5))
+	pushed, err := pushing(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("telemetry: making a metric: %w", err)
+		return nil, err
 	}
-	m.reloads, err = newReloads(meter)
-	return m, err
+	m := &Metrics{
+		handler:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
+		provider: sdk.NewMeterProvider(append(options, pushed...)...),
+		cfg:      cfg, words: newWords(), codes: codes(cfg.Codes), reasons: reasons(),
+	}
+	m.meter = m.provider.Meter(scope)
+	return m, m.make()
+}
+
+// make makes the instruments.
+func (m *Metrics) make() error {
+	k := &maker{meter: m.meter}
+	m.requests = newRequests(k, m.cfg)
+	m.attempts = newAttempts(k)
+	if m.cfg.GenAI {
+		m.genai = newGenAI(k, m)
+	}
+	m.live = newCache(func(model string) *live {
+		return &live{set: metric.WithAttributeSet(attribute.NewSet(attribute.String("model", model)))}
+	}, nil)
+	m.store = newStore(k)
+	m.gauges(k)
+	if k.err != nil {
+		return fmt.Errorf("telemetry: making a metric: %w", k.err)
+	}
+	var err error
+	m.reloads, err = newReloads(m.meter)
+	return err
 }
 
 // Handler serves the metrics to Prometheus.
 func (m *Metrics) Handler() http.Handler { return m.handler }
 
-// Take measures a request.
+// Close sends what is not sent yet, as far as that is quickly done.
+func (m *Metrics) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flush)
+	defer cancel()
+	if err := m.provider.Shutdown(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("telemetry: closing the exporter of metrics: %w", err)
+	}
+	return nil
+}
+
+// Take measures a request. What ctx says of its trace goes along as an exemplar,
+// where the trace is sampled.
 func (m *Metrics) Take(ctx context.Context, r *usage.Record) {
-	if e, ok := r.EstimateError(); ok {
-		m.estimate.Record(ctx, e, m.model(r.Model))
+	if slices.Contains(m.cfg.Exclude, r.Route) {
+		return
+	}
+	v := m.facts(r)
+	m.requests.take(ctx, r, v)
+	m.attempts.take(ctx, r, v, m)
+	if m.genai != nil && r.Operation != "" {
+		m.genai.take(ctx, r, v)
 	}
 }
 
-// model returns the attributes of a model's series, made once.
-func (m *Metrics) model(name string) metric.MeasurementOption {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if set, ok := m.models[name]; ok {
-		return set
+// facts are a record's own as labels have them.
+type facts struct {
+	*vocabulary
+
+	model, deployment, team, key, code string
+}
+
+// facts returns what the labels of a record's series are.
+func (m *Metrics) facts(r *usage.Record) facts {
+	v := facts{vocabulary: m.words.Load()}
+	v.model, v.deployment, v.code = v.models.fold(r.Model), v.deployments.fold(r.Deployment), told(m.codes, r.Code)
+	if r.Model == "" && (r.Code == "model_not_found" || r.Code == "DeploymentNotFound") {
+		v.model = other
 	}
-	if len(m.models) >= maxModels {
-		name = "other"
+	if m.cfg.Team {
+		v.team = v.teams.fold(r.Team)
 	}
-	set := metric.WithAttributeSet(attribute.NewSet(attribute.String("model", name)))
-	m.models[name] = set
-	return set
+	if m.cfg.Key {
+		v.key = r.Key
+	}
+	return v
+}
+
+// live is what is under way for a model.
+type live struct {
+	requests, streams atomic.Int64
+	set               metric.MeasurementOption
+}
+
+// Enter notes that a request for a model is under way, and whether its answer is a
+// stream. Leave must be called once it is over.
+func (m *Metrics) Enter(model string, stream bool) (leave func()) {
+	l := m.live.at(m.words.Load().models.fold(model)) // what is known may be another when it leaves
+	l.add(stream, 1)
+	return func() { l.add(stream, -1) }
+}
+
+func (l *live) add(stream bool, n int64) {
+	l.requests.Add(n)
+	if stream {
+		l.streams.Add(n)
+	}
+}
+
+// Live is what is under way for a model.
+type Live struct {
+	Model             string
+	Requests, Streams int64 // streams are among the requests
+}
+
+// Live returns what is under way for each model that has been asked for.
+func (m *Metrics) Live() []Live {
+	var all []Live
+	m.live.each(func(model string, l *live) {
+		all = append(all, Live{model, l.requests.Load(), l.streams.Load()})
+	})
+	return all
 }

@@ -49,6 +49,9 @@ func (m *Metrics) Reloaded(ctx context.Context, r Reload) {
 	if r.OK {
 		result, ok = "ok", 1
 		m.reloads.at.Record(ctx, float64(r.At.UnixMilli())/1000)
+		if r.Hash != "" {
+			m.hash.Store(&r.Hash)
+		}
 	}
 	m.reloads.ok.Record(ctx, ok)
 	m.reloads.count.Add(ctx, 1, metric.WithAttributes(attribute.String("result", result)))

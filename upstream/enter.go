@@ -120,6 +120,7 @@ func (g *group) soonest(c *openai.Call, cost int64) (wait time.Duration, useful 
 func (h *health) observe(header func(string) string, sent time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.told = h.told.And(policy.Told(header))
 	if h.twin != nil {
 		h.twin.Observe(header, sent, time.Now())
 	}
@@ -129,6 +130,9 @@ func (h *health) observe(header func(string) string, sent time.Time) {
 func (h *health) refused(o policy.Outcome, rest time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if o.Class == policy.Throttled {
+		h.throttled = time.Now()
+	}
 	if h.twin != nil && o.Class == policy.Throttled {
 		h.twin.Refused(rest, time.Now())
 	}

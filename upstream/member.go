@@ -31,13 +31,15 @@ type health struct {
 	noUsage learned // it refuses stream_options
 	swapped learned // it wants the other field for the output bound
 
-	mu       sync.Mutex
-	twin     *policy.Twin // of its admission; nil nobody asks
-	rest     time.Time    // until then it is left alone
-	why      string       // what made it rest
-	wrong    bool         // that was how it is configured
-	inFlight int
-	demands  []*demand // for the models that it serves; only ever replaced
+	mu        sync.Mutex
+	twin      *policy.Twin // of its admission; nil nobody asks
+	rest      time.Time    // until then it is left alone
+	why       string       // what made it rest
+	wrong     bool         // that was how it is configured
+	inFlight  int
+	told      policy.Room // what is left of its quota, as its answers last said
+	throttled time.Time   // when it last refused for want of room
+	demands   []*demand   // for the models that it serves; only ever replaced
 }
 
 // follow makes cfg what the deployment goes by from now on, and q what it admits as
@@ -65,6 +67,15 @@ func (h *health) serve(demands []*demand) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.demands = demands
+}
+
+// reckoned returns what is left of the deployment's quota as its twin reckons. The
+// caller holds mu.
+func (h *health) reckoned() policy.Room {
+	if h.twin == nil {
+		return policy.Room{}
+	}
+	return h.twin.Room(time.Now())
 }
 
 // memory is how long something learned from a refusal holds.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/openai"
+	"weir/policy"
 	"weir/usage"
 )
 
@@ -65,8 +66,11 @@ type State struct {
 	Why        string        // it rests
 	Probe      time.Duration // until one that is open is tried again
 	InFlight   int
-	Model      string   // that its answers name; "" none has come
-	Learned    []string // what its refusals have taught of it, for an hour
+	Model      string      // that its answers name; "" none has come
+	Learned    []string    // what its refusals have taught of it, for an hour
+	Told       policy.Room // what is left of its quota, as its answers last said
+	Twin       policy.Room // and as its twin reckons
+	Throttled  time.Time   // when it last refused for want of room; zero: never
 }
 
 // States returns what each deployment is doing, by their names.
@@ -89,12 +93,31 @@ func (p *Pool) States() []State {
 			m.mu.Lock()
 			states = append(states, State{
 				Deployment: m.ID(), Breaker: m.breaker.state(), Rest: rest, Why: why, Probe: m.breaker.opens(), InFlight: m.inFlight, Model: model, Learned: facts,
+				Told: m.told, Twin: m.reckoned(), Throttled: m.throttled,
 			})
 			m.mu.Unlock()
 		}
 	}
 	slices.SortFunc(states, func(a, b State) int { return cmp.Compare(a.Deployment, b.Deployment) })
 	return states
+}
+
+// Available returns for each model whether any of its deployments may be asked now:
+// whether one neither rests nor is shut out.
+func (p *Pool) Available() map[string]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make(map[string]bool, len(p.groups))
+	for name, g := range p.groups {
+		all[name] = slices.ContainsFunc(g.members, (*member).open)
+	}
+	return all
+}
+
+// open reports whether the deployment takes requests, if it has room.
+func (m *member) open() bool {
+	rest, _ := m.resting()
+	return m.Weight > 0 && rest == 0 && m.breaker.admits()
 }
 
 // Do sends the call to a deployment of its model, and to others, and again, as

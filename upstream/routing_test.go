@@ -248,7 +248,7 @@ func TestStates(t *testing.T) {
 		go w.do(w.ask(""))
 		synctest.Wait()
 		want := []upstream.State{
-			{Deployment: "east/gpt-4o", Breaker: "closed", Rest: 10500 * time.Millisecond, Why: "429"},
+			{Deployment: "east/gpt-4o", Breaker: "closed", Rest: 10500 * time.Millisecond, Why: "429", Throttled: time.Now()},
 			{Deployment: "west/gpt-4o", Breaker: "closed", InFlight: 1},
 		}
 		if diff := cmp.Diff(want, w.pool.States()); diff != "" {

@@ -91,6 +91,24 @@ func (a Action) String() string {
 	return [actions]string{"", "pass", "reject", "escape", "trim", "lower"}[a]
 }
 
+// May reports whether the rule ever comes to such an action.
+func (r Rule) May(a Action) bool {
+	switch a {
+	case Pass:
+		return true
+	case Reject:
+		return r != DefaultOutput
+	case Escape:
+		return r == SpecialTokens
+	case Trim:
+		return r == MaxTurns || r == ContextWindow || r == MaxInput
+	case Lower:
+		return r == MaxOutput || r == DefaultOutput
+	default:
+		return false
+	}
+}
+
 // Verdict is what each rule of a policy made of a request, or would have where the
 // policy is in shadow mode.
 type Verdict [rules]Action

@@ -103,6 +103,7 @@ type Attempt struct {
 	Reason      string // why it did not answer the request; "" it did
 	Sent        bool   // at least part of the request left this process
 	Temperature *float64
+	Began       time.Duration // since the request's Start
 	Wait        time.Duration // before it
 	Duration    time.Duration
 }

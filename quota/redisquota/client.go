@@ -130,8 +130,12 @@ func (l *Limiter) run(ctx context.Context, s *redis.Script, keys []string, args 
 	defer cancel()
 	began := time.Now()
 	reply, err := s.Run(inner, l.client, keys, args...).Result()
+	took := time.Since(began)
+	if l.cfg.Observe != nil {
+		l.cfg.Observe(ctx, l.called(s), took, err != nil && ctx.Err() == nil)
+	}
 	if err == nil {
-		l.health.well(time.Since(began))
+		l.health.well(took)
 		return reply, nil
 	}
 	if ctx.Err() != nil {
@@ -139,4 +143,16 @@ func (l *Limiter) run(ctx context.Context, s *redis.Script, keys []string, args 
 	}
 	l.fail(time.Now(), err)
 	return nil, fmt.Errorf("%w: %w", errAway, err)
+}
+
+// called returns what a script does.
+func (l *Limiter) called(s *redis.Script) string {
+	switch s {
+	case l.reserving:
+		return "reserve"
+	case l.settling:
+		return "settle"
+	default:
+		return "renew"
+	}
 }

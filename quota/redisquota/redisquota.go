@@ -38,6 +38,10 @@ type Config struct {
 	Slice    Slice         // what a process leases ahead for teams that are hot
 	Log      *slog.Logger  // told when Redis goes and comes back; nil: nobody is
 
+	// Observe is told of each round trip: reserve, settle or renew, how long it took
+	// and whether it came to nothing. Nil: nobody is.
+	Observe func(ctx context.Context, what string, took time.Duration, failed bool)
+
 	clock string // how the scripts tell the time; empty: as Redis does
 }
 
