@@ -112,29 +112,46 @@ func badForm(param, message string) error {
 
 // source is what a form is read from. It bounds what is read at once where memory
 // is taken for all of it, and keeps what reading failed with.
+//
+// To the reader of forms the end of the body is an error, behind the end of a line:
+// it takes an end within what stands before a part's content for that of the form.
 type source struct {
-	body *paced
+	body io.Reader
 	left int64
 	err  error
+	end  []byte // what is still to be read at the end of the body
+	over bool
 }
 
-var errHead = errors.New("proxy: too much stands before a part's content")
+var (
+	errHead = errors.New("proxy: too much stands before a part's content")
+	errCut  = errors.New("proxy: the form is not whole")
+)
 
 // Read reads no more than is left.
 func (s *source) Read(b []byte) (int, error) {
 	if s.left <= 0 {
 		return 0, errHead
 	}
+	if s.over {
+		n := copy(b, s.end)
+		if s.end = s.end[n:]; n == 0 && len(b) > 0 {
+			return 0, errCut
+		}
+		return n, nil
+	}
 	n, err := s.body.Read(b[:min(int64(len(b)), s.left)])
 	s.left -= int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
+	if errors.Is(err, io.EOF) {
+		s.over, s.end = true, []byte("\r\n")
+		return n, nil
 	}
+	s.err = err
 	return n, err
 }
 
 // read reads the form to its end, and what follows it.
-func (f *form) read(body *paced, boundary string, rules formRules) error {
+func (f *form) read(body io.Reader, boundary string, rules formRules) error {
 	src := &source{body: body}
 	reader := multipart.NewReader(src, boundary)
 	buf := make([]byte, 32<<10)
@@ -144,8 +161,8 @@ func (f *form) read(body *paced, boundary string, rules formRules) error {
 		src.left = math.MaxInt64
 		switch {
 		case err == io.EOF: //nolint:errorlint // NextRawPart says that the form is whole by exactly this.
-			_, err = io.CopyBuffer(io.Discard, src, buf)
-			return formError(err, src.err)
+			_, err = io.CopyBuffer(io.Discard, body, buf)
+			return formError(err, err)
 		case errors.Is(err, errHead):
 			return badForm("", fmt.Sprintf("More than %d bytes stand before the content of a part of the form. Send shorter names.", maxHead))
 		case err != nil:

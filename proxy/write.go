@@ -66,7 +66,7 @@ const statusGone = 499
 // outcome returns how a request ended that was answered with an error.
 func outcome(status int) usage.Outcome {
 	switch {
-	case status == http.StatusInternalServerError:
+	case status == http.StatusInternalServerError, status == http.StatusInsufficientStorage:
 		return usage.GatewayError
 	case status >= http.StatusInternalServerError:
 		return usage.UpstreamError
