@@ -1,0 +1,151 @@
+package command
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"weir/config"
+	"weir/proxy"
+	"weir/tokens"
+	"weir/upstream"
+	"weir/usage"
+)
+
+// canned answers every request at once with the same.
+type canned string
+
+func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	_ = r.Body.Close()
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}, "Apim-Request-Id": {"a"}},
+		Body: io.NopCloser(strings.NewReader(string(c))), ContentLength: int64(len(c)), Request: r,
+	}, nil
+}
+
+// observed returns what serves the API, with as much of it watched as wanted: spans
+// where the environment asks for them, and metrics.
+func observed(b *testing.B, getenv func(string) string, metrics bool) http.Handler {
+	b.Helper()
+	f, problems := config.Parse("weir.yaml", []byte(`
+version: 1
+server: { listen: "127.0.0.1:0" }
+backends: { azure: { endpoint: "http://127.0.0.1:1", auth: { api_key: k } } }
+models: { gpt-4o: { deployments: [{ backend: azure, deployment: gpt-4o }] } }
+teams: { search: { keys: [{ id: one, value: sk-one-of-the-team-search }] } }
+telemetry: { access_log: { enabled: false } }
+`), config.Options{})
+	if f == nil {
+		b.Fatal(problems)
+	}
+	g, err := Build(b.Context(), f, Parts{
+		Encodings: new(tokens.Encodings), Log: slog.New(slog.DiscardHandler), Getenv: getenv,
+		Transport: canned(`{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-2024-11-20","choices":[{"index":0,"message":{"role":"assistant","content":"Hello there."},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":4,"total_tokens":12}}`),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := g.Close(context.WithoutCancel(b.Context())); err != nil {
+			b.Error(err)
+		}
+	})
+	if metrics {
+		return g.API
+	}
+	own := &builder{file: f, parts: g.parts, state: g.state}
+	own.parts.Sinks = nil
+	for _, s := range g.state.sinks() {
+		if s != usage.Sink(g.state.metrics) {
+			own.parts.Sinks = append(own.parts.Sinks, s)
+		}
+	}
+	up, err := own.upstream()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return own.echo(proxy.New(own.proxy(upstream.New(up))), g.gate, echo.NotFoundHandler)
+}
+
+// request sends one chat.
+func request(b *testing.B, h http.Handler) {
+	b.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(
+		`{"model":"gpt-4o","messages":[{"role":"system","content":"You are brief."},{"role":"user","content":"Say hello."}],"max_tokens":64,"temperature":0.7}`))
+	r.Header.Set("Authorization", "Bearer sk-one-of-the-team-search")
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		b.Fatalf("answered %d: %s", w.Code, w.Body)
+	}
+}
+
+// worked returns the CPU that this process has used.
+func worked(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkObserved measures what watching adds to the CPU of a request through the
+// gateway's handler: metrics, and spans of one request in a hundred, which are
+// delivered to a collector. Requests that are watched and such that are not take
+// turns, so that whatever else the machine does is the same for both. The budget is
+// 5 µs.
+func BenchmarkObserved(b *testing.B) {
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer collector.Close()
+	b.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	b.Setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+	b.Setenv("OTEL_TRACES_SAMPLER_ARG", "0.01")
+	traces := func(name string) string {
+		return map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": collector.URL + "/v1/traces"}[name]
+	}
+	for _, bb := range []struct {
+		name    string
+		getenv  func(string) string
+		metrics bool
+	}{
+		{"metrics", nil, true},
+		{"spans of 1 %", traces, false},
+		{"metrics and spans of 1 %", traces, true},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			plain, watched := observed(b, nil, false), observed(b, bb.getenv, bb.metrics)
+			const turn = 100
+			var cpu [2]time.Duration
+			n := 0
+			for range 2 * turn { // what is built once is built
+				request(b, plain)
+				request(b, watched)
+			}
+			for b.Loop() {
+				for i, h := range []http.Handler{plain, watched} {
+					before := worked(b)
+					for range turn {
+						request(b, h)
+					}
+					cpu[i] += worked(b) - before
+				}
+				n += turn
+			}
+			b.ReportMetric(0, "ns/op") // of a turn, which says nothing
+			b.ReportMetric(float64(cpu[0].Nanoseconds())/float64(n), "plain-cpu-ns/request")
+			b.ReportMetric(float64(cpu[1].Nanoseconds())/float64(n), "watched-cpu-ns/request")
+			b.ReportMetric(float64((cpu[1]-cpu[0]).Nanoseconds())/float64(n), "added-cpu-ns/request")
+		})
+	}
+}
