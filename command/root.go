@@ -74,7 +74,7 @@ func rootCommand(s *streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	servingFlags(s, root)
 	root.AddCommand(serveCommand(s), demoCommand(s), validateCommand(s), doctorCommand(s), configCommand(s), keyCommand(s),
-		tokensCommand(s), usageCommand(s), healthcheckCommand(s), versionCommand(s))
+		tokensCommand(s), usageCommand(s), topCommand(s), healthcheckCommand(s), versionCommand(s))
 	return root
 }
 
