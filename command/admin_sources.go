@@ -11,6 +11,7 @@ import (
 
 	"weir/config"
 	"weir/dashboard"
+	"weir/policy"
 	"weir/proxy"
 	"weir/quota"
 	"weir/upstream"
@@ -35,10 +36,12 @@ func (g *Gateway) newBoard() *dashboard.Dashboard {
 }
 
 // live returns what is under way.
-func (g *Gateway) live() dashboard.Live {
-	g.gate.mu.Lock()
-	defer g.gate.mu.Unlock()
-	return dashboard.Live{Requests: g.gate.inside}
+func (g *Gateway) live() (all dashboard.Live) {
+	for _, l := range g.state.metrics.Live() {
+		all.Requests += int(l.Requests)
+		all.Streams += int(l.Streams)
+	}
+	return all
 }
 
 // teamsShown returns the teams and where their limits stand.
@@ -119,10 +122,9 @@ func (g *Gateway) deploymentsShown() []dashboard.Deployment {
 }
 
 func shownDeployment(s upstream.State, models []string, region string) dashboard.Deployment {
-	unknown := dashboard.Left{Tokens: -1, Requests: -1}
 	d := dashboard.Deployment{
 		Name: s.Deployment, Models: models, Region: region, Breaker: s.Breaker, Rest: s.Rest, Why: s.Why,
-		InFlight: s.InFlight, Served: s.Model, Learned: s.Learned, Azure: unknown, Twin: unknown,
+		InFlight: s.InFlight, Served: s.Model, Learned: s.Learned, Azure: roomLeft(s.Told), Twin: roomLeft(s.Twin),
 	}
 	if s.Breaker == "open" {
 		d.Probe = s.Probe
@@ -130,10 +132,25 @@ func shownDeployment(s upstream.State, models []string, region string) dashboard
 	return d
 }
 
+// roomLeft returns what is left of a deployment's quota, as far as it is known.
+func roomLeft(r policy.Room) dashboard.Left {
+	l := dashboard.Left{Tokens: -1, Requests: -1}
+	if r.Tokens.Known {
+		l.Tokens = int64(r.Tokens.Left)
+	}
+	if r.Requests.Known {
+		l.Requests = int64(r.Requests.Left)
+	}
+	return l
+}
+
 // settingsShown returns the configuration that is served by, without its secrets.
 func (g *Gateway) settingsShown() dashboard.Settings {
 	now := g.now.Load()
 	out := dashboard.Settings{Text: now.text(), Source: "the environment", OK: true}
+	if g.parts.Demo != nil {
+		out.Source = "weir demo"
+	}
 	r := g.reloader.Load()
 	if r == nil {
 		return out

@@ -148,14 +148,15 @@ func (s *sums) plus(o *sums) {
 
 // The reasons for a refusal that are told apart.
 const (
-	reasons   = 8
-	byPolicy  = 6
-	byRequest = 7
+	reasons    = 9
+	byPolicy   = 6
+	byUpstream = 7
+	byRequest  = 8
 )
 
 // reasonNames returns what the reasons are called, in their order.
 func reasonNames() [reasons]string {
-	return [reasons]string{"rpm", "tpm", "concurrency", "budget", "special_tokens", "context", "policy", "request"}
+	return [reasons]string{"rpm", "tpm", "concurrency", "budget", "special_tokens", "context", "policy", "upstream", "request"}
 }
 
 // reason returns why a request was refused.
@@ -176,8 +177,11 @@ func reason(r *usage.Record) int {
 	case "context_length_exceeded":
 		return 5
 	}
-	if r.Outcome == usage.RefusedPolicy {
+	switch {
+	case r.Outcome == usage.RefusedPolicy:
 		return byPolicy
+	case r.Status == throttling && len(r.Attempts) > 0:
+		return byUpstream
 	}
 	return byRequest
 }

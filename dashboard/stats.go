@@ -159,7 +159,7 @@ func (d *Dashboard) rates(now time.Time) Rates {
 	d.totals.steps.last(now, lately, all.plus)
 	r := Rates{
 		Requests:   perSecond(float64(soon.count()), now, d.cfg.Began, 3),
-		Tokens:     60 * perSecond(float64(soon.tokens), now, d.cfg.Began, 3),
+		Tokens:     perMinute(float64(soon.tokens), now, d.cfg.Began, 3),
 		FirstToken: all.first.at(0.95, shortestWait), Overhead: all.overhead.at(0.5, shortestOverhead),
 	}
 	if n := float64(all.count()); n > 0 {
@@ -196,6 +196,10 @@ func perSecond(sum float64, now, began time.Time, n int) float64 {
 		lasted = min(lasted, now.Sub(began))
 	}
 	return rounded(sum / max(1, lasted.Seconds()))
+}
+
+func perMinute(sum float64, now, began time.Time, n int) float64 {
+	return rounded(60 * perSecond(sum, now, began, n))
 }
 
 // rounded returns x to four digits.
@@ -239,8 +243,8 @@ func (d *Dashboard) fill(row *TeamRow, now time.Time) {
 	}
 	t.steps.last(now, steps, plus(&hour))
 	t.steps.last(now, aMinute+1, plus(&last))
-	row.Requests = 60 * perSecond(float64(last.count()), now, d.cfg.Began, aMinute+1)
-	row.Tokens = 60 * perSecond(float64(last.input+last.output), now, d.cfg.Began, aMinute+1)
+	row.Requests = perMinute(float64(last.count()), now, d.cfg.Began, aMinute+1)
+	row.Tokens = perMinute(float64(last.input+last.output), now, d.cfg.Began, aMinute+1)
 	row.Refused, row.Reasons = hour.requests[turnedAway], hour.reasons()
 	row.Failed, row.Served, row.Cost = hour.requests[broken], hour.count(), hour.cost.Dollars()
 	var first histogram

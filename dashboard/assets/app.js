@@ -51,9 +51,9 @@ function status(stats) {
   e.className = `status ${ok ? 'good' : 'warn'}`;
   const parts = [stats.state === 'ok' ? 'serving' : stats.state];
   if (!stats.config.ok) parts.push('reload failed');
-  if (stats.config.hash) parts.push(`config ${stats.config.hash}`);
-  if (stats.config.at) parts.push(ago(stats.config.at, Date.parse(stats.now)));
-  text(e, parts.join(' · '));
+  const read = stats.config.at ? ago(stats.config.at, Date.parse(stats.now)) : '';
+  parts.push(stats.config.hash ? `config ${stats.config.hash} · ${read}` : read ? `since ${read}`.replace('since just now', 'from now').replace(/since (.*) ago/, 'for $1') : '');
+  text(e, parts.filter(Boolean).join(' · '));
 }
 
 function route() {

@@ -7,7 +7,7 @@ import { ago, moment } from './format.js';
 // line colors a line of YAML.
 function line(s) {
   const [, indent, dash, key, rest] = s.match(/^(\s*)((?:- )*)([\w.\/-]+:|"[^"]*":)?(.*)$/);
-  const value = rest.trim() === '[secret]' ? 'secret' : /^\s*(-?\d|true|false|null)/.test(rest) ? 'plain' : 'text';
+  const value = /^\s*"?\[secret\]"?$/.test(rest) ? 'secret' : /^\s*(-?\d|true|false|null)/.test(rest) ? 'plain' : 'text';
   return [indent, dash, key ? h('b', {}, key) : null, h('span', { class: value }, rest), '\n'];
 }
 
@@ -21,9 +21,9 @@ export function config({ root, listen }) {
     try {
       const c = await get('/admin/v1/config');
       fill(told, facts([
-        ['Source', c.source], ['Hash', c.hash ? h('code', {}, c.hash) : ''], ['Last read', c.at ? `${moment(c.at)}, ${ago(c.at)}` : ''],
+        ['Source', c.source], ['Hash', c.hash ? h('code', {}, c.hash) : ''], ['Last read', c.at ? h('span', { title: moment(c.at) }, ago(c.at)) : ''],
         ['Taken', c.ok ? h('span', { class: 'good' }, 'yes') : h('span', { class: 'bad' }, 'no: the one before stays')],
-        ['Version', c.version], ['Running since', c.began ? `${moment(c.began)}, ${ago(c.began)}` : ''],
+        ['Version', c.version], ['Running since', c.began ? moment(c.began) : ''],
       ]));
       const notes = [c.error ? ['bad', c.error] : null, ...(c.problems || []).map((p) => ['warn', p]), ...(c.restart_needed || []).map((s) => ['warn', `${s} was changed and holds only after a restart`])].filter(Boolean);
       fill(problems, notes.length ? h('ul', { class: 'problems' }, notes.map(([color, p]) => h('li', { class: color }, p))) : null);

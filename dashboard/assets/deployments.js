@@ -37,7 +37,8 @@ function all({ root, latest, listen }) {
 
 // band shows the states of the last hour as one strip.
 function band(history, now) {
-  const hour = 3_600_000;
+  const oldest = history.length ? Date.parse(history.at(-1).at) : now;
+  const hour = Math.min(3_600_000, Math.max(300_000, now - oldest));
   const start = now - hour;
   const parts = [];
   let until = now;
@@ -52,8 +53,8 @@ function band(history, now) {
     if (from === start) break;
   }
   const words = history.slice(0, 3).map((c) => `${c.state} since ${clock(c.at)}`).join(', before that ');
-  return h('div', {}, h('div', { class: 'band', role: 'img', 'aria-label': `State in the last hour: ${words || 'unknown'}` }, parts),
-    h('div', { class: 'ends dim', 'aria-hidden': 'true' }, h('span', {}, '1 h ago'), h('span', {}, 'now')));
+  return h('div', {}, h('div', { class: 'band', role: 'img', 'aria-label': `State of late: ${words || 'unknown'}` }, parts),
+    h('div', { class: 'ends dim', 'aria-hidden': 'true' }, h('span', {}, `${seconds(hour / 1000)} ago`), h('span', {}, 'now')));
 }
 
 function one({ root, at, latest, listen }) {

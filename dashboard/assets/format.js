@@ -105,6 +105,6 @@ export function deployment(d) {
 export function limitName(name) {
   return {
     rpm: 'Requests a minute', tpm: 'Tokens a minute', concurrency: 'At once', budget: 'Budget',
-    special_tokens: 'special tokens', context: 'context window', policy: 'policy', request: 'bad request',
+    special_tokens: 'special tokens', context: 'context window', policy: 'policy', upstream: 'no room at Azure', request: 'bad request',
   }[name] || name;
 }

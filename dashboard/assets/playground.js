@@ -6,6 +6,7 @@ import { h, fill, facts, put, table, text } from './dom.js';
 import { count, exact, ms, usd } from './format.js';
 
 const kept = { key: '', model: '', temperature: '', tokens: '', stream: true, messages: [{ role: 'system', content: 'Answer in one sentence.' }, { role: 'user', content: 'What is a weir?' }] };
+const telling = ['unicode-500', 'unicode-stream', 'special-token-500', 'rate-limit', 'server-error', 'unavailable', 'content-filter', 'context-length', 'error-event', 'cut-stream', 'reset', 'silence', 'slow'];
 const shownHeaders = /^(x-weir-|x-request-id|x-ratelimit-|retry-after|x-should-retry|content-type)/;
 
 export function playground({ root, latest, listen }) {
@@ -21,7 +22,7 @@ export function playground({ root, latest, listen }) {
   const explain = h('button', { type: 'button', onclick: () => explained() }, 'Explain');
   const stop = h('button', { type: 'button', class: 'quiet', hidden: true }, 'Stop');
   const demo = h('div');
-  const answer = h('div', { class: 'answer', 'aria-live': 'polite' });
+  const answer = h('div', { class: 'answer', 'aria-live': 'polite' }, h('p', { class: 'dim' }, 'Send the messages to see what the model answers, or let the gateway explain what it would do, without calling anyone.'));
   const told = h('div');
   const why = h('div');
 
@@ -164,7 +165,7 @@ export function playground({ root, latest, listen }) {
     if (!c.demo) return;
     if (!kept.key) { kept.key = c.demo.key; key.value = kept.key; }
     fill(demo, h('details', { class: 'faults', open: true }, h('summary', {}, `Let the simulated Azure fail (${c.demo.faults.length} ways)`),
-      h('div', { class: 'chips' }, c.demo.faults.map((f) => h('button', { type: 'button', class: 'chip', title: f.does, 'data-fault': f.name, onclick: () => {
+      h('div', { class: 'chips' }, [...c.demo.faults].sort((a, b) => ((telling.indexOf(a.name) + 1) || 99) - ((telling.indexOf(b.name) + 1) || 99)).map((f) => h('button', { type: 'button', class: telling.includes(f.name) ? 'chip telling' : 'chip', title: f.does, 'data-fault': f.name, onclick: () => {
         const last = kept.messages.findLast((m) => m.role === 'user') || kept.messages.at(-1);
         last.content = `!${f.name}`;
         draw();

@@ -11,6 +11,9 @@ const hour = (t) => `${pad(new Date(t * 1000).getHours())}:${pad(new Date(t * 10
 
 // colors are of the lines that have no meaning of their own, in their order.
 const colors = ['--line1', '--line2', '--line3', '--line4', '--line5', '--line6', '--line7'];
+const order = ['ok', 'answered', 'refused', '429', 'failed', 'left', 'p50', 'p95', 'p99'];
+const place = (name) => (order.indexOf(name) + 1) || order.length + 1;
+const shortest = 300; // seconds that are drawn, also where less is known
 const meanings = {
   ok: '--good', answered: '--good', refused: '--warn', 429: '--warn', failed: '--bad', left: '--dim', p50: '--line1', p95: '--line4', p99: '--line4', tokens: '--line1',
 };
@@ -40,9 +43,11 @@ export class Plot {
 
   // show takes series: {from, step} and lines by their names.
   show(frame, lines) {
-    const names = Object.keys(lines || {});
+    const names = Object.keys(lines || {}).sort((a, b) => place(a) - place(b));
     const n = names.length ? lines[names[0]].length : 0;
-    const data = [Array.from({ length: n }, (_, i) => frame.from + i * frame.step), ...names.map((name) => lines[name])];
+    let first = 0;
+    while (first < n - shortest / frame.step && names.every((name) => lines[name][first] === null)) first++;
+    const data = [Array.from({ length: n - first }, (_, i) => frame.from + (first + i) * frame.step), ...names.map((name) => lines[name].slice(first))];
     const same = this.names && names.join('\0') === this.names.join('\0');
     this.names = names;
     this.data = data;
@@ -68,9 +73,9 @@ export class Plot {
       scales: { x: { time: true }, y: { range: (u, low, high) => [0, !high || high <= 0 ? 1 : high * 1.15] } },
       axes: [
         { ...axis, space: 70, size: 26, values: (u, all) => all.map(hour), incrs: [60, 120, 300, 600, 900, 1200, 1800] },
-        { ...axis, size: 62, space: 34, values: (u, all) => all.map((v) => this.write(v)) },
+        { ...axis, size: 62, space: 34, values: (u, all) => all.map((v) => (v === 0 ? '0' : this.unit !== 'ms' && all.at(-1) >= 10_000 ? `${v / 1000} k` : this.write(v))) },
       ],
-      series: [{}, ...this.names.map((name, i) => ({ label: name, stroke: this.color(name, i), width: 1.75, points: { show: false }, spanGaps: false, fill: this.names.length === 1 ? `${this.color(name, i)}1f` : undefined }))],
+      series: [{}, ...this.names.map((name, i) => ({ label: name, stroke: this.color(name, i), width: 1.75, points: { show: (u, k, from, to) => to - from < 12, size: 5 }, spanGaps: false, fill: this.names.length === 1 ? `${this.color(name, i)}1f` : undefined }))],
       hooks: { setCursor: [(u) => this.tell(u.cursor.idx)] },
     }, this.data, this.canvas);
     fill(this.legend, this.names.map((name, i) => {
@@ -94,7 +99,7 @@ export class Plot {
     [...this.legend.children].forEach((li, k) => text(li.lastChild, this.write(this.data[k + 1]?.[at])));
     text(this.at, i === null || i === undefined ? '' : hour(this.data[0][i]));
     if (i === null || i === undefined) {
-      this.canvas.setAttribute('aria-label', `${this.title}, the last hour. Now: ${this.names.map((name, k) => `${name} ${this.write(this.data[k + 1]?.[last])}`).join(', ') || 'nothing'}.`);
+      this.canvas.setAttribute('aria-label', `${this.title}, up to the last hour. Now: ${this.names.map((name, k) => `${name} ${this.write(this.data[k + 1]?.[last])}`).join(', ') || 'nothing'}.`);
     }
   }
 
