@@ -172,7 +172,7 @@ func closeLater(t *testing.T, g *command.Gateway) {
 // bubbles have the same.
 var configurations sync.Map
 
-func configure(t *testing.T, yaml string) *config.File {
+func configure(t testing.TB, yaml string) *config.File {
 	t.Helper()
 	if f, ok := configurations.Load(yaml); ok {
 		return f.(*config.File)
