@@ -3,6 +3,8 @@ package command
 import (
 	"cmp"
 	"math"
+	"slices"
+	"strings"
 	"sync"
 
 	"weir/config"
@@ -48,8 +50,45 @@ func (b *builder) model(name string, m config.Model) proxy.Model {
 	base := cmp.Or(m.BaseModel, name)
 	each, dearest := prices(base, m)
 	return proxy.Model{
-		Name: name, Base: base, Created: b.before.created, Window: w, Narrowest: narrowest,
+		Name: name, Base: base, Created: b.before.created, Owner: b.owner(m), Does: does(base, t), Regions: b.regions(m), Window: w, Narrowest: narrowest,
 		Counter: counter{b.parts.Encodings.Counter(t)}, Prices: each, Dearest: dearest,
+	}
+}
+
+// owner returns whose a model is in listings: Azure's, where it has any of it.
+func (b *builder) owner(m config.Model) string {
+	azure := func(d config.Deployment) bool { return b.file.Backends[d.Backend].Kind != "openai" }
+	if len(m.Deployments) == 0 || slices.ContainsFunc(m.Deployments, azure) {
+		return "azure"
+	}
+	return "openai"
+}
+
+// regions returns where a model has deployments that are asked.
+func (b *builder) regions(m config.Model) []string {
+	var all []string
+	for _, d := range m.Deployments {
+		if region := b.file.Backends[d.Backend].Region; d.Weight > 0 && !slices.Contains(all, region) {
+			all = append(all, region)
+		}
+	}
+	return all
+}
+
+// does returns which of the oldest endpoints a model answers, by what is known of
+// it and else by its name. One of which nothing is known is taken to chat.
+func does(base string, t tokens.Model) proxy.Does {
+	name := strings.ToLower(base)
+	is := func(part string) bool { return strings.Contains(name, part) }
+	switch {
+	case t.Embedding, is("embedding"):
+		return proxy.Does{Embeddings: true}
+	case is("-instruct") && is("gpt-3"), is("davinci"), is("babbage"):
+		return proxy.Does{Completion: true}
+	case t.ResponsesOnly, slices.ContainsFunc([]string{"transcribe", "whisper", "tts", "realtime", "image", "dall-e", "moderation", "sora"}, is):
+		return proxy.Does{}
+	default:
+		return proxy.Does{Chat: true}
 	}
 }
 

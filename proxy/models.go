@@ -57,11 +57,11 @@ func item(route, name string, m Model) any {
 	if classic(route) {
 		return capable{
 			ID: name, Object: "model", Status: "succeeded", CreatedAt: m.Created, UpdatedAt: m.Created, LifecycleStatus: "generally-available",
-			Capabilities: map[string]bool{"fine_tune": false, "inference": true, "completion": false, "chat_completion": true, "embeddings": false},
+			Capabilities: map[string]bool{"fine_tune": false, "inference": true, "completion": m.Does.Completion, "chat_completion": m.Does.Chat, "embeddings": m.Does.Embeddings},
 			Deprecation:  map[string]any{},
 		}
 	}
-	return listed{ID: name, Object: "model", Created: m.Created, OwnedBy: "azure"}
+	return listed{ID: name, Object: "model", Created: m.Created, OwnedBy: m.Owner}
 }
 
 // ListModels lists what the caller's team may use, and nothing else.
@@ -81,7 +81,7 @@ func (g *Gateway) GetModel(c echo.Context) error {
 	team := g.cfg.Teams[rec.Team]
 	name := c.Param("model")
 	m, ok := g.model(name)
-	if !ok || team.Models != nil && !team.Models[m.Name] {
+	if !ok || !team.mayCall(&m) {
 		return &openai.Error{
 			Status: http.StatusNotFound, Code: openai.CodeModelNotFound, Param: "model",
 			Message: fmt.Sprintf("The model %s does not exist. %s", shown(name), team.mayUse(g.cfg.Models)),

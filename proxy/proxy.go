@@ -125,7 +125,10 @@ type Model struct {
 	Prices  map[string]usage.Price // of its deployments
 	Dearest usage.Price            // what it costs at most
 
-	Created int64 // when it was configured, in Unix seconds
+	Created int64    // when it was configured, in Unix seconds
+	Owner   string   // whose it is in listings
+	Does    Does     // in the classic one
+	Regions []string // that have deployments of it
 }
 
 // prompt returns what a request's prompt comes to, with the files of a form.
@@ -146,6 +149,9 @@ func (m *Model) attached(r *openai.Request) openai.Usage {
 	}
 	return u
 }
+
+// Does says which of the oldest endpoints a model answers.
+type Does struct{ Chat, Completion, Embeddings bool }
 
 // Team is a caller with its policy and its allowance.
 type Team struct {

@@ -130,13 +130,20 @@ func (t Team) mayUse(models map[string]Model) string {
 // models returns the names of the models that the team may use, sorted.
 func (t Team) models(models map[string]Model) []string {
 	names := make([]string, 0, len(models))
-	for name := range models {
-		if t.Models == nil || t.Models[name] {
+	for name, m := range models {
+		if t.mayCall(&m) {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// mayCall reports whether the team may use a model, and it is where the team's
+// requests may go.
+func (t Team) mayCall(m *Model) bool {
+	here := func(region string) bool { return slices.Contains(t.Regions, region) }
+	return (t.Models == nil || t.Models[m.Name]) && (len(t.Regions) == 0 || slices.ContainsFunc(m.Regions, here))
 }
 
 // meant asks after a model whose name is name but for its case and punctuation.
