@@ -131,7 +131,7 @@ func (p *pages) read(ctx context.Context, rec *usage.Record) (*openai.Answer, er
 	}
 	more := len(p.found) > p.limit || len(p.homes) > 0
 	if more && len(p.found) == 0 {
-		return nil, openai.BadRequest(openai.CodeLongListing, "", fmt.Sprintf("None of the %d newest entries that the resource lists are your team's, or as many are not what is asked for, and no more are looked through. Ask for what you know by its id.", maxPages*p.thing.each))
+		return nil, openai.BadRequest(openai.CodeLongListing, "", fmt.Sprintf("None of the %d entries that were looked through are your team's and what is asked for, and no more are. Ask for what you know by its id.", maxPages*p.thing.each))
 	}
 	return &openai.Answer{Status: http.StatusOK, Body: p.written(more), Close: func(error) {}}, nil
 }
