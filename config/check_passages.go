@@ -170,6 +170,6 @@ func served() []string {
 	return []string{
 		"chat/completions", "completions", "responses", "embeddings", "moderations", "models", "deployments", "engines",
 		"images/generations", "images/edits", "audio/speech", "audio/transcriptions", "audio/translations",
-		"files", "batches", "conversations", "realtime", "v1", "openai", "admin", "livez", "readyz", "healthz", "metrics",
+		"files", "batches", "realtime", "v1", "openai", "admin", "livez", "readyz", "healthz", "metrics",
 	}
 }
