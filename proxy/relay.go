@@ -196,7 +196,7 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 		openai.Generated(e.Root, seen.add)
 	}, func(e *openai.Event) {
 		if d.ids != nil {
-			e.Data = openai.Apply(e.Data, d.ids(e.Root, rec.Deployment)...)
+			e.Edit(d.ids(e.Root, rec.Deployment)...)
 		}
 	})
 	book(rec, a.Stream.Facts, d, seen)
