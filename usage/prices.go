@@ -41,7 +41,7 @@ func (p Price) Cost(input, cached, output, reasoning int64) USD {
 // Sound returns what hearing so much sound costs, beside the tokens that are told of.
 func (p Price) Sound(length time.Duration) USD {
 	const nanos = int64(time.Second)
-	return times(p.Second, int64(length)/nanos) + times(max(0, p.Second), int64(length)%nanos)/USD(nanos)
+	return times(p.Second, int64(length)/nanos).Plus(times(p.Second, int64(length)%nanos) / USD(nanos))
 }
 
 // full returns the prices of a request with so long a prompt, each of them said.

@@ -3,6 +3,7 @@ package usage_test
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -54,6 +55,41 @@ func TestPriceCost(t *testing.T) {
 				t.Errorf("Cost(%d, %d, %d, %d) = %d, want %d", tt.input, tt.cached, tt.output, tt.reasoning, got, tt.want)
 			}
 		})
+	}
+}
+
+// TestPriceSound holds what sound costs that is heard.
+func TestPriceSound(t *testing.T) {
+	t.Parallel()
+	whisper, ok := usage.PriceOf("whisper")
+	if !ok {
+		t.Fatal("the price of whisper is not known")
+	}
+	tests := []struct {
+		name   string
+		price  usage.Price
+		length time.Duration
+		want   usage.USD
+	}{
+		{"a minute", whisper, time.Minute, usage.Dollar * 6 / 1000},
+		{"half a second", whisper, 500 * time.Millisecond, usage.Dollar / 20_000},
+		{"nothing", whisper, 0, 0},
+		{"below nothing", whisper, -time.Second, 0},
+		{"not paid for", usage.Price{Input: 1}, time.Hour, 0},
+		{"a price below nothing", usage.Price{Second: -1}, time.Hour, 0},
+		{"the dearer of two", usage.Price{Second: 2}.Max(usage.Price{Second: 3}), time.Second, 3},
+		{"more than there is", usage.Price{Second: math.MaxInt64}, time.Minute + 1, math.MaxInt64},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := tt.price.Sound(tt.length); got != tt.want {
+				t.Errorf("Sound(%v) = %d, want %d", tt.length, got, tt.want)
+			}
+		})
+	}
+	if got := usage.USD(math.MaxInt64 - 1).Plus(2); got != math.MaxInt64 {
+		t.Errorf("the most and more is %d", got)
 	}
 }
 
