@@ -24,6 +24,7 @@ import (
 // the facts of the span.
 func Trace(tracer trace.Tracer, exclude ...string) echo.MiddlewareFunc {
 	var propagator propagation.TraceContext
+	kind := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if slices.Contains(exclude, c.Path()) {
@@ -31,7 +32,7 @@ func Trace(tracer trace.Tracer, exclude ...string) echo.MiddlewareFunc {
 			}
 			req := c.Request()
 			ctx := propagator.Extract(req.Context(), propagation.HeaderCarrier(req.Header))
-			ctx, span := tracer.Start(ctx, spanName(c), trace.WithSpanKind(trace.SpanKindServer))
+			ctx, span := tracer.Start(ctx, spanName(c), kind...)
 			c.SetRequest(req.WithContext(ctx))
 			if !span.IsRecording() {
 				defer span.End()
