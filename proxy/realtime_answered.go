@@ -29,19 +29,22 @@ func (u *utterance) used(prompt int64, counter Counter) openai.Usage {
 }
 
 // answered returns what is handed on of a deployment's event, and takes note of what
-// it tells.
-func (s *session) answered(ctx context.Context, data []byte) []byte {
+// it tells. Then is what is to be done behind that; nil: nothing.
+func (s *session) answered(ctx context.Context, data []byte) (out []byte, then func()) {
 	e := openai.ReadRealtime(data)
 	refused, masked := s.hear(ctx, &e)
-	if refused != nil {
-		cancel := []byte(`{"type":"response.cancel","response_id":` + openai.Quote(e.Response) + `}`)
-		_ = s.upstream.write(ctx, websocket.MessageText, cancel) // who reads it learns that it is gone
+	if masked {
+		return e.Unnamed(data), nil
+	}
+	if refused == nil {
+		return data, nil
+	}
+	cancel := []byte(`{"type":"response.cancel","response_id":` + openai.Quote(e.Response) + `}`)
+	return data, func() {
+		// Who reads a side must not wait until it takes something in.
+		s.all.Go(func() { _ = s.upstream.write(ctx, websocket.MessageText, cancel) }) // who reads it learns that it is gone
 		s.tell(ctx, refused, "")
 	}
-	if masked {
-		return e.Unnamed(data)
-	}
-	return data
 }
 
 // hear takes note of an event. Refused is why the response that it begins must not

@@ -22,8 +22,8 @@ const ownEvent = "event_weir_"
 const soundRate = 4800
 
 // asked returns what is handed on of a client's event: nil for one that is refused,
-// of which the client is told.
-func (s *session) asked(ctx context.Context, data []byte) []byte {
+// of which the client is told then.
+func (s *session) asked(ctx context.Context, data []byte) (out []byte, then func()) {
 	req, err := openai.ParseAs(openai.Realtime, data)
 	about := ""
 	if err == nil {
@@ -31,10 +31,9 @@ func (s *session) asked(ctx context.Context, data []byte) []byte {
 		req, err = s.permit(ctx, req)
 	}
 	if err != nil {
-		s.tell(ctx, err, about)
-		return nil
+		return nil, func() { s.tell(ctx, err, about) }
 	}
-	return req.Body()
+	return req.Body(), nil
 }
 
 // tell sends the client an error event.

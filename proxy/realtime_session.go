@@ -25,6 +25,7 @@ type session struct {
 
 	client, upstream *side
 
+	all  sync.WaitGroup // what is done for it
 	once sync.Once
 	over chan struct{} // closed when it has ended
 	how  ending
@@ -55,16 +56,15 @@ func (s *session) serve(c echo.Context, conn *websocket.Conn, answer *openai.Ans
 	s.rec.Status = http.StatusSwitchingProtocols
 	s.client, s.upstream = newSide(client), newSide(conn)
 	ctx := context.WithoutCancel(c.Request().Context())
-	var all sync.WaitGroup
-	all.Go(func() { s.listen(ctx, byClient, s.client, s.upstream) })
-	all.Go(func() { s.listen(ctx, byUpstream, s.upstream, s.client) })
+	s.all.Go(func() { s.listen(ctx, byClient, s.client, s.upstream) })
+	s.all.Go(func() { s.listen(ctx, byUpstream, s.upstream, s.client) })
 	if s.g.cfg.KeepAlive > 0 {
-		all.Go(func() { s.beat(ctx, byClient, s.client) })
-		all.Go(func() { s.beat(ctx, byUpstream, s.upstream) })
+		s.all.Go(func() { s.beat(ctx, byClient, s.client) })
+		s.all.Go(func() { s.beat(ctx, byUpstream, s.upstream) })
 	}
 	s.attend(ctx)
 	cut := s.part(ctx)
-	all.Wait()
+	s.all.Wait()
 	answer.Close(cut)
 	s.note()
 	return nil
@@ -110,13 +110,13 @@ func (s *session) listen(ctx context.Context, who party, from, to *side) {
 			s.finish(endOf(who, err))
 			return
 		}
-		out := handle(ctx, data)
-		if out == nil {
-			continue
-		}
-		if err := to.write(ctx, kind, out); err != nil {
+		out, then := handle(ctx, data)
+		if out != nil && to.write(ctx, kind, out) != nil {
 			s.lost(who.other())
 			return
+		}
+		if then != nil {
+			then()
 		}
 	}
 }
