@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -265,14 +266,20 @@ func TestStats(t *testing.T) {
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		is := dashboard.Deployment{Name: "east/gpt-4o", Breaker: "closed"}
-		d := dashboard.New(dashboard.Config{Deployments: func() []dashboard.Deployment { return []dashboard.Deployment{is} }})
+		d := dashboard.New(dashboard.Config{Deployments: func() []dashboard.Deployment {
+			mu.Lock()
+			defer mu.Unlock()
+			return []dashboard.Deployment{is}
+		}})
 		ctx, stop := withCancel(t.Context())
 		done := make(chan struct{})
 		go func() { d.Watch(ctx); close(done) }()
 		step := func(edit func()) {
 			time.Sleep(2300 * time.Millisecond)
-			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			edit()
 		}
 		began := time.Now()

@@ -1,0 +1,162 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weir/dashboard"
+)
+
+// watched is an overview with everything in it.
+func watched() dashboard.Stats {
+	p := func(x float64) *float64 { return &x }
+	return dashboard.Stats{
+		Object: "weir.stats", Version: "v1.2.0", State: "ok", Now: time.Date(2026, 3, 31, 12, 0, 5, 0, time.UTC),
+		Config: dashboard.Serving{Hash: "7f3a21", OK: true},
+		Rates: dashboard.Rates{
+			Requests: 41.2, Errors: p(0.004), FirstToken: p(312), Overhead: p(0.21), Spent: 214.7, Live: dashboard.Live{Requests: 20, Streams: 18},
+		},
+		Teams: []dashboard.TeamRow{
+			{Team: dashboard.Team{Name: "search", Limits: []dashboard.Limit{
+				{Name: "rpm", Most: 600, Burst: 600, Left: 400}, {Name: "tpm", Most: 300_000, Burst: 300_000, Left: 100_000},
+				{Name: "budget", Most: 2000, Burst: 2000, Left: 1180, Period: "month"},
+			}}, Requests: 372, Tokens: 213_000, FirstToken: p(290)},
+			{Team: dashboard.Team{Name: "support-bot", Limits: []dashboard.Limit{
+				{Name: "rpm", Most: 60, Burst: 60, Left: 0}, {Name: "budget", Most: 150, Burst: 150, Left: 21},
+			}}, Requests: 56, Tokens: 20_123, Refused: 214, FirstToken: p(410)},
+			{Team: dashboard.Team{Name: "team-with-a-very-long-name-\x1b[31m-and-more"}},
+		},
+		Deployments: []dashboard.PlaceRow{
+			{Name: "eastus2/gpt-4o-ptu", State: "closed", InFlight: 31, P95: p(270)},
+			{Name: "eastus2/gpt-4o", State: "resting", Rest: 5.2, Why: "429", Throttled: 12, P95: p(1350), Azure: &dashboard.Left{Tokens: 0, Requests: -1}},
+			{Name: "swedencentral/gpt-4o", State: "open", Probe: 9, Azure: &dashboard.Left{Tokens: 118_000, Requests: -1}},
+			{Name: "spain/gpt-4o", State: "half_open"},
+		},
+	}
+}
+
+// TestTopDraws holds the overview to what it looks like.
+func TestTopDraws(t *testing.T) {
+	t.Parallel()
+	got := look{width: 80}.draw(watched(), "")
+	want := document(t, "command", "testdata", "top-80.txt")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("80 columns (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(document(t, "command", "testdata", "top-40.txt"), look{width: 40}.draw(watched(), "asking http://127.0.0.1:8081: connection refused")); diff != "" {
+		t.Errorf("40 columns (-want +got):\n%s", diff)
+	}
+	for _, width := range []int{20, 40, 60, 80, 100, 200} {
+		for line := range strings.Lines(look{width: width}.draw(watched(), strings.Repeat("long ", 60))) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > width && width >= 40 {
+				t.Errorf("%d columns: a line has %d: %q", width, n, line)
+			}
+		}
+	}
+}
+
+// TestTopColors: colors change nothing else, and names bring none.
+func TestTopColors(t *testing.T) {
+	t.Parallel()
+	colored := look{width: 80, color: true}.draw(watched(), "a problem")
+	plain := colored
+	for _, code := range []string{bold, faint, green, yellow, red, "0"} {
+		plain = strings.ReplaceAll(plain, "\x1b["+code+"m", "")
+	}
+	if diff := cmp.Diff(look{width: 80}.draw(watched(), "a problem"), plain); diff != "" {
+		t.Errorf("without its colors (-want +got):\n%s", diff)
+	}
+	for _, want := range []string{"\x1b[33mresting 6 s (429)\x1b[0m", "\x1b[31mopen, probe in 9 s\x1b[0m", "\x1b[32mclosed\x1b[0m", "\x1b[33m214\x1b[0m"} {
+		if !strings.Contains(colored, want) {
+			t.Errorf("there is no %q in\n%q", want, colored)
+		}
+	}
+	if strings.Contains(colored, "name-\x1b") {
+		t.Error("a name brings its own color")
+	}
+}
+
+// TestTopFrame: a frame is drawn in the place of the one before, and no line of it
+// makes the screen scroll.
+func TestTopFrame(t *testing.T) {
+	t.Parallel()
+	got := look{width: 80, height: 5, terminal: true}.frame("1\n2\n3\n4\n5\n6\n")
+	if diff := cmp.Diff("\x1b[H1\x1b[K\n2\x1b[K\n3\x1b[K\n4\x1b[K\n\x1b[J", got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := (look{width: 80}).frame("1\n"); got != "1\n\n" {
+		t.Errorf("where there is no terminal it is %q", got)
+	}
+}
+
+// TestTopOnce asks a gateway, with its token, and draws what it answers.
+func TestTopOnce(t *testing.T) {
+	alone(t)
+	g := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+adminToken {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"error":{"message":"The admin token is missing or wrong."}}`))
+			return
+		}
+		_ = json.NewEncoder(w).Encode(watched())
+	}))
+	defer g.Close()
+	if r := weir(t, "", "top", "--once", "--url", g.URL); r.code != exitError || !strings.Contains(r.err, "401: The admin token is missing or wrong.") {
+		t.Errorf("without the token it ends with %d\n%s", r.code, r.err)
+	}
+	for name, args := range map[string][]string{"as a flag": {"--token", adminToken}, "in the environment": nil} {
+		if args == nil {
+			t.Setenv("WEIR_ADMIN_TOKEN", adminToken)
+		}
+		r := weir(t, "", append([]string{"top", "--once", "--url", g.URL + "/"}, args...)...)
+		if diff := cmp.Diff(look{width: 80}.draw(watched(), ""), r.out); diff != "" || r.code != exitOK {
+			t.Errorf("%s: it ends with %d\n%s\n(-want +got):\n%s", name, r.code, r.err, diff)
+		}
+	}
+	if r := weir(t, "", "top", "--url", "localhost"); r.code != exitUsage {
+		t.Errorf("a URL that is none ends with %d", r.code)
+	}
+	if r := weir(t, "", "top", "--once", "--url", "http://127.0.0.1:1"); r.code != exitError || !strings.Contains(r.err, "asking http://127.0.0.1:1") {
+		t.Errorf("a gateway that is not there ends with %d\n%s", r.code, r.err)
+	}
+}
+
+// TestTopGoesOn: where one question is not answered the overview stays, and says so.
+func TestTopGoesOn(t *testing.T) {
+	alone(t)
+	asked, twice := 0, make(chan struct{})
+	g := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked == 3 {
+			close(twice)
+		}
+		if asked > 1 {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(watched())
+	}))
+	defer g.Close()
+	var out, errs bytes.Buffer
+	s := &streams{in: strings.NewReader(""), out: &out, err: &errs}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() {
+		<-twice
+		stop()
+	}()
+	if code := s.main(ctx, []string{"top", "--url", g.URL}); code != exitOK {
+		t.Errorf("it ends with %d\n%s", code, errs.String())
+	}
+	if text := out.String(); strings.Count(text, "support-bot") < 2 || !strings.Contains(text, "answered 502") || strings.Contains(text, "\x1b") {
+		t.Errorf("it draws %q", text)
+	}
+}
