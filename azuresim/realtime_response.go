@@ -136,7 +136,7 @@ func (u *utterance) compose(m completion) {
 	if m.calls != nil {
 		u.call(m.calls[0])
 	} else {
-		u.part(part)
+		u.part()
 	}
 	u.add(kindRole, "response.output_item.done", object{"item": u.item}, 0)
 }
@@ -157,15 +157,15 @@ func (u *utterance) call(t toolCall) {
 }
 
 // part adds the one part of a message: text, or sound and its transcript.
-func (u *utterance) part(part object) {
+func (u *utterance) part() {
 	rt := u.rt
 	text, sound := rt.named("response.text", "response.output_text"), rt.named("response.audio", "response.output_audio")
 	in := func(o object) object { o["content_index"] = 0; return o }
-	u.add(kindRole, "response.content_part.added", in(object{"part": object{"type": part["type"]}}), 0)
-	key := "text"
+	key, kind := "text", "text" // Unlike an item's, the kinds of the parts of events were never renamed.
 	if u.audio {
-		text, key = sound+"_transcript", "transcript"
+		text, key, kind = sound+"_transcript", "transcript", "audio"
 	}
+	u.add(kindRole, "response.content_part.added", in(object{"part": object{"type": kind, key: ""}}), 0)
 	for _, piece := range pieces(u.text, burst, rt.c.step.shape.whole) {
 		u.add(kindContent, text+".delta", in(object{"delta": piece}), len(piece))
 		if u.audio {
@@ -176,7 +176,7 @@ func (u *utterance) part(part object) {
 		u.add(kindRole, sound+".done", in(object{}), 0)
 	}
 	u.add(kindRole, text+".done", in(object{key: u.text}), 0)
-	u.add(kindRole, "response.content_part.done", in(object{"part": part}), 0)
+	u.add(kindRole, "response.content_part.done", in(object{"part": object{"type": kind, key: u.text}}), 0)
 }
 
 // say sends the events and the response's end. A cut closes the connection, in
