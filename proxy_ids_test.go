@@ -234,6 +234,11 @@ func TestForeignIDs(t *testing.T) {
 // forged returns n ids that nobody was given: of another secret, of another team,
 // cut, lengthened, changed in a bit, mixed of two, or mere chance.
 func forged(chance *rand.Rand, mine, theirs string, n int) []string {
+	return forgedAs("resp_", chance, mine, theirs, n)
+}
+
+// forgedAs is forged for ids that begin with kind.
+func forgedAs(kind string, chance *rand.Rand, mine, theirs string, n int) []string {
 	stranger, err := openai.NewSigner("the secret of some other gateway")
 	if err != nil {
 		panic(err)
@@ -245,10 +250,10 @@ func forged(chance *rand.Rand, mine, theirs string, n int) []string {
 			raw[k] = byte(chance.Uint32())
 		}
 		text := base64.RawURLEncoding.EncodeToString(raw)
-		at := len("resp_1") + chance.IntN(len(mine)-len("resp_1"))
+		at := len(kind) + 1 + chance.IntN(len(mine)-len(kind)-1)
 		switch i % 6 {
 		case 0:
-			ids = append(ids, stranger.Sign("resp_", "search", "east/gpt-4o-east", "resp_"+hex.EncodeToString(raw[:24])))
+			ids = append(ids, stranger.Sign(kind, "search", "east/gpt-4o-east", kind+hex.EncodeToString(raw[:24])))
 		case 1:
 			ids = append(ids, mine[:at])
 		case 2:
@@ -261,7 +266,7 @@ func forged(chance *rand.Rand, mine, theirs string, n int) []string {
 			at = min(at, min(len(mine), len(theirs))-16) // behind it all of them differ
 			ids = append(ids, mine[:at]+theirs[at:])
 		default:
-			ids = append(ids, "resp_1"+text)
+			ids = append(ids, kind+"1"+text)
 		}
 	}
 	return ids
@@ -274,11 +279,13 @@ func TestNoForgedIDOpens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := s.Sign("resp_", "search", "east/gpt-4o-east", "resp_0011223344556677")
-	theirs := s.Sign("resp_", "other", "east/gpt-4o-east", "resp_8899aabbccddeeff")
-	for _, id := range append(forged(rand.New(rand.NewPCG(3, 4)), mine, theirs, 10_000), theirs) {
-		if owner, upstream, ok := s.Open("search", id); ok {
-			t.Errorf("%s opens as %s of %s", id, upstream, owner)
+	for _, kind := range []string{"resp_", "file-", "assistant-", "batch_", "chatcmpl-"} {
+		mine := s.Sign(kind, "search", "east/gpt-4o-east", kind+"0011223344556677")
+		theirs := s.Sign(kind, "other", "east/gpt-4o-east", kind+"8899aabbccddeeff")
+		for _, id := range append(forgedAs(kind, rand.New(rand.NewPCG(3, 4)), mine, theirs, 10_000), theirs) {
+			if owner, upstream, ok := s.Open("search", id); ok {
+				t.Errorf("%s opens as %s of %s", id, upstream, owner)
+			}
 		}
 	}
 }

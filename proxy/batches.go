@@ -75,5 +75,5 @@ func (g *Gateway) createBatch(c echo.Context) error {
 	d := t.decision(team, home)
 	d.names = map[string]string{id: input.Text()}
 	p := &openai.Passage{Path: "batches", Body: jsonBody(req.Body(append(edits, input.Replace(openai.Quote(id)))...))}
-	return g.forward(c, team, d, g.passage(c, team, home, p), release)
+	return g.forward(c, team, d, g.passage(c, team, home, openai.Batches, p), release)
 }

@@ -56,7 +56,8 @@ func (g *Gateway) batchFile(c echo.Context, team Team, f *form, sum *decision) (
 func (b *batchReader) read(ctx context.Context, src *bufio.Reader) error {
 	for n := 1; ; n++ {
 		line, err := b.line(src)
-		if err != nil && !errors.Is(err, io.EOF) {
+		end := errors.Is(err, io.EOF)
+		if err != nil && !end {
 			return badLine(n, "", err)
 		}
 		if text := bytes.TrimSpace(line); len(text) > 0 {
@@ -64,7 +65,7 @@ func (b *batchReader) read(ctx context.Context, src *bufio.Reader) error {
 				return err
 			}
 		}
-		if err != nil {
+		if end {
 			return nil
 		}
 		if gone(ctx) {

@@ -59,9 +59,15 @@ func (g *Gateway) chatFilter(given url.Values) (url.Values, func(openai.Value) b
 			}
 		}
 		made := entry.Get("model").Text()
-		return asked == "" || made == asked || served && (made == model.Base || strings.HasPrefix(made, model.Base+"-20"))
+		return asked == "" || made == asked || served && (made == model.Base || dated(made, model.Base))
 	}
 	return url.Values{}, wants, nil
+}
+
+// dated reports whether made is a version of a model.
+func dated(made, base string) bool {
+	version, ok := strings.CutPrefix(made, base+"-")
+	return ok && version != "" && strings.Trim(version, "0123456789-") == ""
 }
 
 // updateChat changes the metadata of a stored chat, which is all that can be.
@@ -87,7 +93,7 @@ func (g *Gateway) updateChat(c echo.Context) error {
 		return err
 	}
 	p := &openai.Passage{Path: a.path, Body: jsonBody(req.Body(edits...))}
-	return g.forward(c, a.team, a.decision, g.passage(c, a.team, a.owner, p), release)
+	return g.forward(c, a.team, a.decision, g.passage(c, a.team, a.owner, openai.Chat, p), release)
 }
 
 // jsonBody returns what brings a body of JSON for each attempt.
@@ -129,5 +135,5 @@ func (g *Gateway) chatMessages(c echo.Context) error {
 		return edits
 	}
 	p := &openai.Passage{Path: a.path + "/messages", Query: query.Encode()}
-	return g.forward(c, a.team, a.decision, g.passage(c, a.team, a.owner, p), func() {})
+	return g.forward(c, a.team, a.decision, g.passage(c, a.team, a.owner, openai.Chat, p), func() {})
 }

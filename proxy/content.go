@@ -19,6 +19,9 @@ import (
 func (g *Gateway) content(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
 	h := c.Response().Header()
 	describe(h, a, rec)
+	if name := h.Get("Content-Disposition"); d.operation == openai.Files && name != "" {
+		h.Set("Content-Disposition", g.unmarkedName(d.team, name))
+	}
 	rec.Status = a.Status
 	book(rec, openai.Facts{}, d, nil)
 	c.Response().WriteHeader(a.Status)

@@ -137,7 +137,7 @@ func (g *Gateway) uploadFile(c echo.Context) error {
 	file.filename = g.nameMarks(team.Name)[0] + file.filename
 	d.ids = g.files().ids(team.Name, home.deployment)
 	p := &openai.Passage{Path: "files", Body: func(string) (io.ReadCloser, string, int64, error) { return f.sent("", "") }}
-	return g.forward(c, team, d, g.passage(c, team, home, p), release)
+	return g.forward(c, team, d, g.passage(c, team, home, openai.Files, p), release)
 }
 
 // home returns where the team's new files go: the first resource that it may use.
@@ -155,9 +155,7 @@ func noHome(team Team) error {
 		"Have files.backends name one that is in the team's regions and serves one of its models.", team.Name))
 }
 
-// file returns the form's file, of which there must be one, and looks at what it is
-// for: a purpose that two readers could read differently would let the requests of
-// a batch pass unread.
+// file returns the form's file, of which there must be one, for a plain purpose.
 func (f *form) file() (*part, error) {
 	var file *part
 	for i := range f.parts {
@@ -175,15 +173,21 @@ func (f *form) file() (*part, error) {
 		}
 		file = p
 	}
-	purpose, given := f.values["purpose"]
+	if file == nil {
+		return nil, openai.BadRequest(openai.CodeMissingParameter, "file", "file is missing. Send it as a part of the form, with a filename.")
+	}
+	return file, plainPurpose(f.values["purpose"])
+}
+
+// plainPurpose looks at what a file is for: what two readers could read differently
+// would let the requests of a batch pass unread.
+func plainPurpose(purpose string) error {
 	foreign := func(r rune) bool { return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') }
 	switch {
-	case file == nil:
-		return nil, openai.BadRequest(openai.CodeMissingParameter, "file", "file is missing. Send it as a part of the form, with a filename.")
-	case !given || purpose == "":
-		return nil, openai.BadRequest(openai.CodeMissingParameter, "purpose", "purpose is missing. Say what the file is for, such as user_data, assistants or batch.")
+	case purpose == "":
+		return openai.BadRequest(openai.CodeMissingParameter, "purpose", "purpose is missing. Say what the file is for, such as user_data, assistants or batch.")
 	case strings.ContainsFunc(purpose, foreign):
-		return nil, openai.BadRequest(openai.CodeInvalidValue, "purpose", "purpose must be written in small letters, such as user_data, assistants or batch.")
+		return openai.BadRequest(openai.CodeInvalidValue, "purpose", "purpose must be written in small letters, such as user_data, assistants or batch.")
 	}
-	return file, nil
+	return nil
 }

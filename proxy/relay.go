@@ -41,9 +41,6 @@ func showAnswer(h http.Header, a *openai.Answer) {
 func (g *Gateway) relay(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) error {
 	h := c.Response().Header()
 	showAnswer(h, a)
-	if name := http.Header(a.Header).Get("Content-Disposition"); name != "" && d.operation == openai.Files {
-		h.Set("Content-Disposition", g.unmarkedName(d.team, name))
-	}
 	showUpstream(h, rec)
 	showRetry(h, a.RetryAfter, a.NoRetry)
 	if a.Content != nil && d.operation.Hears() {
@@ -76,6 +73,7 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) {
 		rec.Outcome, rec.Code = usage.UpstreamError, codeOf(a.Body)
 	default:
 		rec.Outcome, rec.Code = usage.ClientError, codeOf(a.Body)
+		rec.Filters = filterings(openai.FiltersOf(a.Body))
 	}
 	left := gone(c.Request().Context()) // whoever leaves behind the last byte has it all
 	h := c.Response().Header()
@@ -150,6 +148,7 @@ func read(a *openai.Answer, d *decision) *tally {
 // of the prompt and of what was seen of the answer. Its price is that of the
 // deployment that gave it.
 func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
+	answered(rec, &f)
 	if d.free {
 		return
 	}

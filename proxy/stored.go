@@ -64,8 +64,8 @@ func (g *Gateway) stored(rest string) echo.HandlerFunc {
 		if err := g.ignoreBody(c); err != nil {
 			return err
 		}
-		call := g.passage(c, team, o, &openai.Passage{Path: "responses/" + url.PathEscape(id) + rest, Query: query.Encode()})
-		call.Request.Operation, call.Request.Stream = openai.Responses, query.Get("stream") == "true"
+		call := g.passage(c, team, o, openai.Responses, &openai.Passage{Path: "responses/" + url.PathEscape(id) + rest, Query: query.Encode()})
+		call.Request.Stream = query.Get("stream") == "true"
 		rec.Stream = call.Request.Stream
 		model, _ := g.model(o.model)
 		d := &decision{
@@ -107,12 +107,12 @@ func (g *Gateway) maker(name string) (model string, ok bool) {
 
 // passage returns the call of a request for something that is kept. What is not
 // merely read is not sent again once upstream may have done it.
-func (g *Gateway) passage(c echo.Context, team Team, o owner, p *openai.Passage) *openai.Call {
+func (g *Gateway) passage(c echo.Context, team Team, o owner, op openai.Operation, p *openai.Passage) *openai.Call {
 	r := c.Request()
 	rec := usage.From(r.Context())
 	p.Method = r.Method
 	return &openai.Call{
-		Request: &openai.Request{Operation: openai.Passages, Stored: r.Method != http.MethodGet, Choices: 1},
+		Request: &openai.Request{Operation: op, Stored: r.Method != http.MethodGet, Choices: 1},
 		Passage: p, Model: o.model, Only: o.deployment, Header: forwarded(r.Header), Share: team.share(rec.Key),
 		Retries: rec.Retry, Within: patience(r.Header), Regions: team.Regions, Bearer: bearer(r.Header),
 	}

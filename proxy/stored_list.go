@@ -117,15 +117,10 @@ func (p *pages) read(ctx context.Context, rec *usage.Record) (*openai.Answer, er
 		if err != nil {
 			return nil, err
 		}
-		if answer.Status >= http.StatusMultipleChoices {
-			if !p.alone && (answer.Status == http.StatusNotFound || answer.Status == http.StatusMethodNotAllowed) {
-				p.next() // it has none of these things at all
-				continue
-			}
+		if answer.Status >= http.StatusMultipleChoices && !p.without(answer.Status) {
 			return answer, nil
 		}
-		answer.Close(nil)
-		if err := p.take(answer.Body); err != nil {
+		if err := p.take(answer); err != nil {
 			return nil, err
 		}
 	}
@@ -143,15 +138,28 @@ func (p *pages) call() *openai.Call {
 	if p.after != "" {
 		query.Set("after", p.after)
 	}
-	return p.g.passage(p.c, p.team, p.homes[0], &openai.Passage{Path: p.thing.path, Query: query.Encode()})
+	return p.g.passage(p.c, p.team, p.homes[0], p.thing.operation, &openai.Passage{Path: p.thing.path, Query: query.Encode()})
 }
 
 // next goes on to the next resource.
 func (p *pages) next() { p.homes, p.after = p.homes[1:], "" }
 
+// without reports whether a resource that refuses simply has no such things, which
+// does not matter where others may.
+func (p *pages) without(status int) bool {
+	return !p.alone && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed)
+}
+
 // take takes what is the team's out of a page.
-func (p *pages) take(page []byte) error {
-	root, err := openai.ReadValue(page)
+func (p *pages) take(page *openai.Answer) error {
+	if page.Close != nil {
+		page.Close(nil) // all of it is here
+	}
+	if page.Status >= http.StatusMultipleChoices {
+		p.next()
+		return nil
+	}
+	root, err := openai.ReadValue(page.Body)
 	list := root.Get("data")
 	if err != nil || list.Kind() != openai.Array {
 		return &openai.Error{Status: http.StatusBadGateway, Code: openai.CodeBadAnswer, Message: "The resource answered with something that is no listing. Send the request again."}

@@ -117,7 +117,7 @@ func (g *Gateway) one(t thing, rest string) echo.HandlerFunc {
 			return err
 		}
 		p := &openai.Passage{Path: a.path + rest, Raw: rest == "/content"}
-		return g.forward(c, a.team, a.decision, g.passage(c, a.team, a.owner, p), func() {})
+		return g.forward(c, a.team, a.decision, g.passage(c, a.team, a.owner, t.operation, p), func() {})
 	}
 }
 
