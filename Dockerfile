@@ -9,8 +9,9 @@ RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags "-s -w" -o /weir .
 
-# The binary is static and writes nothing, so this may be scratch, and its file
-# system read-only.
+# The binary is static and writes nothing but uploads of more than 512 KiB, to
+# server.upload_dir or else /tmp, and the ledger where it is a file. So this may be
+# scratch, and its file system read-only, with a volume for what is written.
 FROM ${RUNTIME_IMAGE}
 COPY --from=build /weir /weir
 USER 65532:65532
