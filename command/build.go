@@ -288,7 +288,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 		Models:  map[string]proxy.Model{},
 		Names:   proxy.Names{Aliases: map[string]string{}, Deployments: map[string]string{}, Models: map[string]string{}},
 		Teams:   map[string]proxy.Team{},
-		Limiter: b.state.limiter, Outputs: b.state.outputs, Journal: b.state, Owners: map[string]string{}, Signer: b.signer, Strict: durable(b.file), Upstream: pool,
+		Limiter: b.state.limiter, Outputs: b.state.outputs, Journal: b.state, Owners: map[string]string{}, Signer: b.signer, Strict: durable(b.file), Upstream: pool, Live: b.state.metrics,
 		MaxBody: int64(b.file.Server.MaxBody), MaxBodies: maxBodies, Bodies: &b.state.bodies, KeepAlive: keepAlive,
 		Resources: b.resources(), Backends: b.backends(), Passages: b.passages(), Uploads: b.uploads(),
 	}

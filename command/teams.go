@@ -28,6 +28,7 @@ func (b *builder) team(name string, t config.Team, names proxy.Names) proxy.Team
 	p := b.file.Policies[cmp.Or(t.Policy, "default")]
 	out := proxy.Team{
 		Name: name, Owner: t.Owner,
+		Policy: cmp.Or(t.Policy, "default"),
 		Screen: policy.NewScreen(policy.SpecialTokens(cmp.Or(p.SpecialTokens, string(policy.Reject)))),
 		Window: policy.Window{
 			TeamInput: int64(p.MaxInputTokens), TeamOutput: int64(p.MaxOutputTokens), DefaultOutput: int64(p.DefaultOutputTokens),

@@ -41,6 +41,9 @@ type Facts struct {
 	Usage        Usage
 	HasUsage     bool
 	Filtered     bool // a content filter ended or withheld a choice
+	Filters      Filters
+	ServiceTier  string // that it was answered in
+	Fingerprint  string // of the system that answered
 }
 
 // ReadAnswer returns the facts of a plain answer. A body that is no JSON object
@@ -66,6 +69,7 @@ func (f *Facts) note(root Value) {
 	}
 	if f.ID == "" {
 		f.ID = root.Get("id").Text()
+		f.beginning(root)
 	}
 	if f.Model == "" {
 		f.Model = root.Get("model").Text()
@@ -75,11 +79,21 @@ func (f *Facts) note(root Value) {
 			f.FinishReason = string(reason)
 			f.Filtered = f.Filtered || f.FinishReason == "content_filter"
 		}
+		f.Filters.note(ofCompletion, c.Get("content_filter_results"))
 	}
 	if whole {
 		f.response(root)
 	}
 	f.used(root)
+}
+
+// beginning takes note of what a plain answer says, and a stream in its first
+// chunks.
+func (f *Facts) beginning(root Value) {
+	f.ServiceTier, f.Fingerprint = root.Get("service_tier").Text(), root.Get("system_fingerprint").Text()
+	for _, p := range root.Get("prompt_filter_results").Elements() {
+		f.Filters.note(ofPrompt, p.Get("content_filter_results"))
+	}
 }
 
 // response takes note of how a response has ended, once it has.
@@ -89,12 +103,20 @@ func (f *Facts) response(root Value) {
 		return
 	}
 	f.FinishReason = status
+	if tier := root.Get("service_tier").Text(); tier != "" {
+		f.ServiceTier = tier
+	}
 	if reason := root.Get("incomplete_details").Get("reason").Text(); reason != "" {
 		f.FinishReason = reason
 	}
 	f.Filtered = f.Filtered || f.FinishReason == "content_filter" || root.Get("error").Get("code").Is("content_filter")
 	for _, filter := range root.Get("content_filters").Elements() {
 		f.Filtered = f.Filtered || filter.Get("blocked").IsTrue()
+		source := ofCompletion
+		if filter.Get("source_type").Is("prompt") {
+			source = ofPrompt
+		}
+		f.Filters.note(source, filter.Get("content_filter_results"))
 	}
 }
 

@@ -52,6 +52,10 @@ type Fitted struct {
 	Lowered int64         // Output where Fit lowered or set it
 	Set     string        // the field that Fit added for it; "" none
 	Trimmed int           // how many messages were dropped
+
+	// Why messages were dropped: the conversation had too many turns, or it was too
+	// long, or both.
+	Turned, Shortened bool
 }
 
 // Input returns the longest prompt that may be sent, 0 for any.
@@ -116,9 +120,11 @@ func (w Window) fitPrompt(r *openai.Request, p Prompt, f *Fitted) error {
 		}
 	}
 	total := p.Total - turns.cost(p, 0, drop)
+	turned := drop > 0
 	for w.Trim && w.refuse(total, f.Output) != nil && drop < len(turns.of)-1 {
 		total -= turns.cost(p, drop, drop+1)
 		drop++
+		f.Shortened = true
 	}
 	if err := w.refuse(total, f.Output); err != nil {
 		return err
@@ -126,7 +132,7 @@ func (w Window) fitPrompt(r *openai.Request, p Prompt, f *Fitted) error {
 	if drop > 0 {
 		gone := turns.members(drop)
 		f.Edits = append(f.Edits, r.Root.Get("messages").Drop(func(i int) bool { return gone[i] })...)
-		f.Trimmed, f.Prompt = len(gone), total
+		f.Trimmed, f.Prompt, f.Turned = len(gone), total, turned
 	}
 	return nil
 }

@@ -22,7 +22,8 @@ func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage
 		rec.Outcome = usage.RefusedPolicy
 		return nil, err
 	}
-	err := d.screen(team)
+	screened := d.screen(team)
+	err := screened
 	if err == nil || team.Shadow {
 		d.note(err)
 		err = d.fit(team, g.exactly(team, rec, d))
@@ -30,6 +31,7 @@ func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage
 			rec.EstimatedInput = d.fitted.Prompt
 		}
 	}
+	d.judge(rec, team, screened, err)
 	if err != nil && !team.Shadow {
 		rec.Outcome = usage.RefusedPolicy
 		return nil, err
@@ -53,6 +55,7 @@ func (d *decision) screen(team Team) error {
 	if err != nil || len(edits) == 0 {
 		return err
 	}
+	d.marked = true
 	if team.Shadow {
 		d.shadow = append(d.shadow, "escape")
 		return nil
@@ -152,6 +155,7 @@ func (d *decision) field() string {
 
 // spare notes what fitting would have changed, and changes nothing.
 func (d *decision) spare(fitted policy.Fitted) {
+	d.judged = fitted
 	if fitted.Lowered > 0 {
 		d.shadow = append(d.shadow, "lower")
 	}
@@ -169,7 +173,7 @@ func (d *decision) apart(f policy.Fitted) bool {
 
 // take makes the request what fitting made of it.
 func (d *decision) take(fitted policy.Fitted) (err error) {
-	d.fitted = fitted
+	d.fitted, d.judged = fitted, fitted
 	if fitted.Output == 0 {
 		d.fitted.Output = d.request.Implied
 	}

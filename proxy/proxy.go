@@ -72,6 +72,7 @@ type Config struct {
 	Owners   map[string]string // the models of the deployments, by what Signer calls these
 	Strict   bool              // no answer ends before its record is taken
 	Upstream Upstream
+	Live     Live // nil: nobody wants to know
 
 	// Resources keep files, batches and all else that no model makes: the preferred
 	// first.
@@ -163,6 +164,7 @@ type Team struct {
 
 	Batches bool // it may have batches, whose tokens no limit counts
 
+	Policy string // its name
 	Screen policy.Screen
 	Window policy.Window // the team's part of it
 	Shadow bool          // decide and say so, but let pass
@@ -255,6 +257,7 @@ func (g *Gateway) serve(op openai.Operation) echo.HandlerFunc {
 // request serves one request whose body is JSON.
 func (g *Gateway) request(c echo.Context, op openai.Operation) error {
 	rec := usage.From(c.Request().Context())
+	rec.Operation = named(op)
 	req, release, err := g.read(c, op, rec)
 	if err != nil {
 		return err
@@ -274,6 +277,9 @@ func (g *Gateway) handle(c echo.Context, req *openai.Request, p *openai.Passage,
 		return err
 	}
 	rec.Model = model.Name
+	if rec.Traced {
+		rec.Params = params(req)
+	}
 	if asksWhy(c.Request()) {
 		return g.explain(c, team, model, req)
 	}
@@ -292,6 +298,7 @@ func (g *Gateway) handle(c echo.Context, req *openai.Request, p *openai.Passage,
 func (g *Gateway) forward(c echo.Context, team Team, d *decision, call *openai.Call, release func()) error {
 	ctx := c.Request().Context()
 	rec := usage.From(ctx)
+	defer g.underway(rec)()
 	lease, err := g.reserve(ctx, team, rec, d)
 	if err != nil {
 		return err
@@ -357,6 +364,9 @@ type decision struct {
 
 	reserved int64    // the tokens that were asked of the allowance
 	shadow   []string // what would have been refused, by code, or changed
+
+	marked bool          // there were special tokens to be made harmless
+	judged policy.Fitted // what fitting came to, whether or not it was carried out
 }
 
 // call returns what goes upstream.

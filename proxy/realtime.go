@@ -41,6 +41,7 @@ func (g *Gateway) Realtime(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	defer g.underway(rec)()
 	s := &session{g: g, team: team, d: d, rec: rec, window: merged(d.model.Window, team.Window), over: make(chan struct{})}
 	slot, err := g.reserve(ctx, team, rec, d)
 	if err != nil {

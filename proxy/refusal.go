@@ -26,7 +26,7 @@ func refused(ctx context.Context, team Team, rec *usage.Record, d *decision, err
 	exceeded, ok := errors.AsType[*quota.ExceededError](err)
 	switch {
 	case ok:
-		rec.Outcome = usage.RefusedLimit
+		rec.Outcome, rec.Limit = usage.RefusedLimit, limitOf(exceeded.Dimension)
 		return &limitError{ExceededError: exceeded, shown: refusal(team, d, exceeded)}
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

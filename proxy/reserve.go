@@ -119,7 +119,7 @@ func (g *Gateway) rehearse(ctx context.Context, team Team, rec *usage.Record, d 
 	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, cost)
 	if exceeded, ok := errors.AsType[*quota.ExceededError](err); ok {
 		d.note(refusal(team, d, exceeded))
-		rec.Shadowed = d.shadow
+		rec.Shadowed, rec.ShadowLimit = d.shadow, limitOf(exceeded.Dimension)
 	}
 	if gone(ctx) {
 		return lease, context.Cause(ctx)

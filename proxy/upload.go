@@ -17,6 +17,7 @@ import (
 // beside it.
 func (g *Gateway) upload(c echo.Context, op openai.Operation) error {
 	rec := usage.From(c.Request().Context())
+	rec.Operation = named(op)
 	f, err := g.readForm(c, formRules{reads: fieldsOf(op), drops: "model"})
 	if err != nil {
 		return err

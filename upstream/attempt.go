@@ -56,7 +56,7 @@ func (r *run) attempt(ctx context.Context, m *member) (*openai.Answer, policy.Ou
 		within = min(within, t)
 	}
 	a.timer = time.AfterFunc(within, func() { a.cancel(errTime) })
-	note := usage.Attempt{Deployment: m.ID(), Wait: r.wait, Temperature: r.added.temperature}
+	note := usage.Attempt{Deployment: m.ID(), Began: a.begun.Sub(r.rec.Start), Wait: r.wait, Temperature: r.added.temperature}
 	a.traced(ctx)
 	r.wait = 0
 	answer, out := a.send()

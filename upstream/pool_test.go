@@ -234,7 +234,7 @@ func TestRecord(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		w.east.Script(azuresim.Step{Fault: "server-error", Delay: time.Second})
 		w.west.Script(azuresim.Step{Delay: 2 * time.Second})
-		rec := &usage.Record{}
+		rec := &usage.Record{Start: time.Now()}
 		answer, err := w.pool.Do(w.t.Context(), w.ask(""), rec)
 		if err != nil {
 			t.Fatal(err)
@@ -244,7 +244,7 @@ func TestRecord(t *testing.T) {
 		cooled := 0.75
 		want := []usage.Attempt{
 			{Deployment: "east/gpt-4o", Status: 500, Reason: "500", Sent: true, Duration: time.Second},
-			{Deployment: "west/gpt-4o", Status: 200, Sent: true, Temperature: &cooled, Duration: 2 * time.Second},
+			{Deployment: "west/gpt-4o", Status: 200, Sent: true, Temperature: &cooled, Began: time.Second, Duration: 2 * time.Second},
 		}
 		if diff := cmp.Diff(want, rec.Attempts); diff != "" {
 			t.Errorf("attempts (-want +got):\n%s", diff)
