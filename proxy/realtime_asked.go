@@ -25,12 +25,12 @@ const soundRate = 4800
 // of which the client is told then.
 func (s *session) asked(ctx context.Context, data []byte) (out []byte, then func()) {
 	req, err := openai.ParseAs(openai.Realtime, data)
-	about := ""
 	if err == nil {
-		about = req.Root.Get("event_id").Text()
 		req, err = s.permit(ctx, req)
 	}
 	if err != nil {
+		root, _ := openai.ReadValue(data) // what is no JSON has no id
+		about := root.Get("event_id").Text()
 		return nil, func() { s.tell(ctx, err, about) }
 	}
 	return req.Body(), nil
