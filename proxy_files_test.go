@@ -262,6 +262,22 @@ func TestListingQueries(t *testing.T) {
 	})
 }
 
+// TestConversationsAreNotServed: what is not served says what to do instead.
+func TestConversationsAreNotServed(t *testing.T) {
+	t.Parallel()
+	bubble(t, plain, func(w *world) {
+		for _, base := range []string{"/v1/", "/", "/openai/v1/", "/openai/"} {
+			got := w.do(w.t.Context(), http.MethodPost, base+"conversations", "{}")
+			if code, _, _ := got.code(); got.status != http.StatusNotFound || code != "unknown_url" || !strings.Contains(got.message(), "previous_response_id") {
+				t.Errorf("%s: %d %s", base, got.status, got.body)
+			}
+		}
+		if n := len(w.asked()); n > 0 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
 // TestLongListing: more than can be looked through is said to be so, and no page of
 // nothing stands for all.
 func TestLongListing(t *testing.T) {

@@ -54,7 +54,7 @@ func TestRouting(t *testing.T) {
 		{name: "A13 a wrong key", path: "/v1/chat/completions", body: hello, header: []string{"api-key", "sk-wrong"}, status: 401, code: "invalid_api_key"},
 		{name: "A13 the scheme in any case", path: "/v1/chat/completions", body: hello, header: []string{"Authorization", "bEaReR  " + searchKey + " "}, status: 200, asked: classic},
 		{name: "A16 an unknown path", method: "GET", path: "/nope", status: 404, code: "unknown_url"},
-		{name: "A16 a known path, another method", method: "GET", path: "/v1/chat/completions", status: 405, code: "method_not_allowed"},
+		{name: "A16 a known path, another method", method: "PATCH", path: "/v1/chat/completions", status: 405, code: "method_not_allowed"},
 		{name: "A16 a double slash", path: "/v1//chat/completions", body: hello, status: 200, asked: classic},
 		{name: "A16 a slash at the end", path: "/v1/chat/completions/", body: hello, status: 200, asked: classic},
 		{name: "A16 upper case", path: "/V1/chat/completions", body: hello, status: 404, code: "unknown_url"},

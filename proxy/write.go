@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -83,8 +84,12 @@ func visible(err error, c echo.Context) *openai.Error {
 	if routing, ok := errors.AsType[*echo.HTTPError](err); ok {
 		switch routing.Code {
 		case http.StatusNotFound:
+			hint := "The chat endpoint is POST /v1/chat/completions."
+			if strings.Contains(c.Request().URL.Path, "/conversations") {
+				hint = "Conversations are not served. Send previous_response_id, or all of the conversation in input."
+			}
 			return &openai.Error{Status: http.StatusNotFound, Code: openai.CodeUnknownURL, Message: fmt.Sprintf(
-				"There is nothing at %s %s. The chat endpoint is POST /v1/chat/completions.", c.Request().Method, shown(c.Request().URL.Path))}
+				"There is nothing at %s %s. %s", c.Request().Method, shown(c.Request().URL.Path), hint)}
 		case http.StatusMethodNotAllowed:
 			return &openai.Error{Status: http.StatusMethodNotAllowed, Code: openai.CodeMethod, Message: fmt.Sprintf(
 				"%s is not allowed here. Allowed: %s.", c.Request().Method, c.Response().Header().Get("Allow"))}
