@@ -201,6 +201,7 @@ func TestMe(t *testing.T) {
 			},
 		} {
 			t.Run(port+" "+name, func(t *testing.T) {
+				t.Parallel()
 				w := ask(h, edit)
 				var me dashboard.Me
 				if err := json.Unmarshal(w.Body.Bytes(), &me); err != nil || w.Code != 200 {
@@ -238,6 +239,7 @@ func TestMe(t *testing.T) {
 			"a browser with another": {func(r *http.Request) { r.Header.Set("Accept", "text/html"); r.Header.Set("Api-Key", "sk-none") }, 401, false},
 		} {
 			t.Run(port+" "+name, func(t *testing.T) {
+				t.Parallel()
 				w := ask(h, tt.edit)
 				if w.Code != tt.status || strings.Contains(w.Body.String(), "<form") != tt.page || strings.Contains(w.Body.String(), "search") {
 					t.Errorf("it answers %d\n%s", w.Code, w.Body)

@@ -199,6 +199,28 @@ func doing(p *dashboard.PlaceRow) cell {
 // What does not fit beside the others is left out, from the right; the first gives
 // up what else is too much.
 func (l look) columns(b *strings.Builder, grid [][]cell) {
+	widths := l.widths(grid)
+	for _, line := range grid {
+		var out strings.Builder
+		for i, width := range widths {
+			text := clip(line[i].text, width)
+			pad := strings.Repeat(" ", width-utf8.RuneCountInString(text))
+			shown := l.paint(line[i].color, text)
+			if i < 1 || i == 1 && grid[0][1].text == "STATE" {
+				out.WriteString(shown + pad)
+			} else {
+				out.WriteString(pad + shown)
+			}
+			if i < len(widths)-1 {
+				out.WriteString(tableGap)
+			}
+		}
+		b.WriteString(strings.TrimRight(out.String(), " ") + "\n")
+	}
+}
+
+// widths returns how wide the columns are that there is room for.
+func (l look) widths(grid [][]cell) []int {
 	widths := make([]int, len(grid[0]))
 	for _, line := range grid {
 		for i, c := range line {
@@ -217,23 +239,7 @@ func (l look) columns(b *strings.Builder, grid [][]cell) {
 		widths = widths[:len(widths)-1]
 	}
 	widths[0] = max(min(widths[0], least), widths[0]-max(0, sum()-l.width))
-	for _, line := range grid {
-		var out strings.Builder
-		for i, width := range widths {
-			text := clip(line[i].text, width)
-			pad := strings.Repeat(" ", width-utf8.RuneCountInString(text))
-			shown := l.paint(line[i].color, text)
-			if i < 1 || i == 1 && grid[0][1].text == "STATE" {
-				out.WriteString(shown + pad)
-			} else {
-				out.WriteString(pad + shown)
-			}
-			if i < len(widths)-1 {
-				out.WriteString(tableGap)
-			}
-		}
-		b.WriteString(strings.TrimRight(out.String(), " ") + "\n")
-	}
+	return widths
 }
 
 // quantity writes a number in few digits: 412, 213k, 1.2M.

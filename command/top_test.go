@@ -27,7 +27,8 @@ func watched() dashboard.Stats {
 		},
 		Teams: []dashboard.TeamRow{
 			{Team: dashboard.Team{Name: "search", Limits: []dashboard.Limit{
-				{Name: "rpm", Most: 600, Burst: 600, Left: 400}, {Name: "tpm", Most: 300_000, Burst: 300_000, Left: 100_000},
+				{Name: "rpm", Most: 600, Burst: 600, Left: 400},
+				{Name: "tpm", Most: 300_000, Burst: 300_000, Left: 100_000},
 				{Name: "budget", Most: 2000, Burst: 2000, Left: 1180, Period: "month"},
 			}}, Requests: 372, Tokens: 213_000, FirstToken: p(290)},
 			{Team: dashboard.Team{Name: "support-bot", Limits: []dashboard.Limit{

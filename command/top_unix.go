@@ -10,7 +10,7 @@ import (
 
 // windowSize returns how many columns and lines a terminal has.
 func windowSize(f *os.File) (width, height int, ok bool) {
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ) //nolint:gosec // a descriptor is a small number
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil || size.Col == 0 {
 		return 0, 0, false
 	}

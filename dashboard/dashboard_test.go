@@ -328,7 +328,7 @@ func TestTeamDetail(t *testing.T) {
 	for _, k := range got.Keys {
 		keys = append(keys, fmt.Sprintf("%s %d %d", k.Key, k.Requests, k.Input))
 	}
-	if diff := cmp.Diff([]string{"batch 1 5000", "prod 3 30"}, keys); diff != "" || got.Team.Name != "search" || got.Series == nil {
+	if diff := cmp.Diff([]string{"batch 1 5000", "prod 3 30"}, keys); diff != "" || got.Name != "search" || got.Series == nil {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

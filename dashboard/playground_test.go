@@ -16,14 +16,15 @@ import (
 func TestPlayground(t *testing.T) {
 	t.Parallel()
 	type sent struct{ Method, Path, Key, Explain, Cookie, Body, From string }
-	var got sent
-	d := dashboard.New(dashboard.Config{API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		got = sent{r.Method, r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("X-Weir-Explain"), r.Header.Get("Cookie"), string(b), r.RemoteAddr}
-		w.Header().Set("X-Weir-Attempts", "2")
-		w.WriteHeader(http.StatusTeapot)
-		_, _ = io.WriteString(w, "an answer")
-	})})
+	api := func(got *sent) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b, _ := io.ReadAll(r.Body)
+			*got = sent{r.Method, r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("X-Weir-Explain"), r.Header.Get("Cookie"), string(b), r.RemoteAddr}
+			w.Header().Set("X-Weir-Attempts", "2")
+			w.WriteHeader(http.StatusTeapot)
+			_, _ = io.WriteString(w, "an answer")
+		})
+	}
 	tests := []struct {
 		name   string
 		body   string
@@ -42,8 +43,9 @@ func TestPlayground(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got = sent{}
-			w := ask(d, "POST", "/admin/v1/playground", tt.body)
+			t.Parallel()
+			var got sent
+			w := ask(dashboard.New(dashboard.Config{API: api(&got)}), "POST", "/admin/v1/playground", tt.body)
 			if diff := cmp.Diff(tt.want, got); diff != "" || w.Code != tt.status {
 				t.Errorf("it answers %d, want %d; sent (-want +got):\n%s", w.Code, tt.status, diff)
 			}

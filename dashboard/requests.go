@@ -113,7 +113,7 @@ func (e *entry) view() Request {
 func rulings(v usage.Verdict) (all []Ruling) {
 	for rule, action := range v {
 		if action != usage.Unasked && action != usage.Pass {
-			all = append(all, Ruling{usage.Rule(rule).String(), action.String()}) //nolint:gosec // there are six
+			all = append(all, Ruling{usage.Rule(rule).String(), action.String()})
 		}
 	}
 	return all

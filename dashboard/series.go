@@ -113,7 +113,7 @@ func (t *totals) add(end time.Time, r *usage.Record) {
 }
 
 // tokens returns how many tokens a request used.
-func tokens(r *usage.Record) uint64 { return uint64(max(0, r.Input) + max(0, r.Output)) } //nolint:gosec // neither is negative
+func tokens(r *usage.Record) uint64 { return uint64(max(0, r.Input) + max(0, r.Output)) }
 
 // sums are what requests add up to.
 type sums struct {
@@ -126,8 +126,8 @@ type sums struct {
 
 func (s *sums) add(r *usage.Record) {
 	s.requests[kind(r.Outcome)]++
-	s.input += uint64(max(0, r.Input))   //nolint:gosec // it is not negative
-	s.output += uint64(max(0, r.Output)) //nolint:gosec // it is not negative
+	s.input += uint64(max(0, r.Input))
+	s.output += uint64(max(0, r.Output))
 	s.cost += r.Cost
 	if refused(r.Outcome) {
 		s.refused[reason(r)]++

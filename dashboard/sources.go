@@ -97,9 +97,6 @@ type Problem struct {
 	Message string
 }
 
-// Error returns the message.
-func (p *Problem) Error() string { return p.Message }
-
 // refused reports whether a request was, and not served and not failed.
 func refused(o usage.Outcome) bool {
 	return o == usage.RefusedPolicy || o == usage.RefusedLimit || o == usage.ClientError

@@ -4,10 +4,10 @@ import (
 	"bufio"
 	stdcontext "context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -119,7 +119,7 @@ func TestSlowReaderLosesTheOldest(t *testing.T) {
 		d.Take(t.Context(), ended(nil))
 		synctest.Wait() // it hangs in its first write, which nobody reads
 		for i := range 1000 {
-			d.Take(t.Context(), ended(func(r *usage.Record) { r.RequestID = fmt.Sprint(i) }))
+			d.Take(t.Context(), ended(func(r *usage.Record) { r.RequestID = strconv.Itoa(i) }))
 		}
 		l.next()
 		name, data := l.next()
@@ -128,7 +128,7 @@ func TestSlowReaderLosesTheOldest(t *testing.T) {
 		}
 		for i := 744; i < 1000; i++ {
 			var r dashboard.Request
-			if name, data := l.next(); json.Unmarshal([]byte(data), &r) != nil || name != "request" || r.RequestID != fmt.Sprint(i) {
+			if name, data := l.next(); json.Unmarshal([]byte(data), &r) != nil || name != "request" || r.RequestID != strconv.Itoa(i) {
 				t.Fatalf("it tells %s %s, want %d", name, data, i)
 			}
 		}

@@ -64,7 +64,7 @@ function one({ root, at, latest, listen }) {
 
   function show(t) {
     fill(limits, t.limits.map((l) => h('div', { class: 'limit' },
-      h('h3', {}, limitName(l.limit), l.key ? h('span', { class: 'dim' }, ` of key ${l.key}`) : null, l.shadow ? h('em', {}, ' shadow') : null),
+      h('h2', {}, limitName(l.limit), l.key ? h('span', { class: 'dim' }, ` of key ${l.key}`) : null, l.shadow ? h('em', {}, ' shadow') : null),
       level({ ...t, limits: [{ ...l, key: '' }], ...(l.key ? { requests_per_minute: undefined, tokens_per_minute: undefined } : {}) }, l.limit),
       h('p', { class: 'dim' }, l.limit === 'budget' ? `of this ${l.period}, ${percent(1 - l.left / l.most)} used, ends in ${seconds(l.reset_seconds)}`
         : l.limit === 'concurrency' ? `${count(l.left)} free` : `${count(l.left)} of ${count(l.burst)} left at once`))),
