@@ -159,8 +159,8 @@ func TestMetricsOfRequests(t *testing.T) {
 			},
 			names: []string{"weir_content_filter_total"},
 			want: []string{
-				`weir_content_filter_total{category="violence",filtered="true",model="gpt-4o",severity="medium",source="completion"} 1`,
 				`weir_content_filter_total{category="violence",filtered="true",model="gpt-4o",severity="high",source="prompt"} 1`,
+				`weir_content_filter_total{category="violence",filtered="true",model="gpt-4o",severity="medium",source="completion"} 1`,
 			},
 		},
 		{
