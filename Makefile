@@ -19,7 +19,7 @@ comma   := ,
 empty   :=
 space   := $(empty) $(empty)
 
-.PHONY: help build lint test fuzz cover bench generate tokens-oracle models prices llama image clean
+.PHONY: help build lint test fuzz cover bench generate screenshots tokens-oracle models prices llama image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,8 +84,13 @@ prices: ## compare the price table with the newest list that is published
 generate: ## write the schema and the reference of the configuration
 	go generate ./...
 
+screenshots: ## take the pictures of docs/dashboard.md in a browser
+	.ci/install
+	clienttest/install.sh
+	SCREENSHOTS=$(CURDIR)/docs/screenshots go test -count=1 ./clienttest/browser
+
 image: ## build the container image
 	$(DOCKER) build -t weir .
 
 clean: ## remove what was made
-	rm -rf weir coverage.txt .tools clienttest/.venv clienttest/.kernel clienttest/llama/.venv clienttest/node/node_modules
+	rm -rf weir coverage.txt .tools clienttest/.venv clienttest/.kernel clienttest/llama/.venv clienttest/node/node_modules clienttest/browser/node_modules
