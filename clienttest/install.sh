@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the pinned clients: Python's into .venv and, of Semantic Kernel, .kernel;
-# Node's into node/node_modules.
+# Node's into node/node_modules, and what drives the browser into browser/node_modules.
 # Does nothing where the stamp beside them already names the lock file they came from.
 # Meanwhile it builds the OpenTelemetry Collector that takes the gateway's spans.
 set -euo pipefail
@@ -31,10 +31,12 @@ environment() {
 environment .venv python/requirements.lock
 environment .kernel python/kernel.lock
 
-want=$(stamp node/package-lock.json node)
-if ! current node/node_modules/lock.stamp "$want"; then
-	(cd node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
-	printf '%s\n' "$want" >node/node_modules/lock.stamp
-fi
+for folder in node browser; do
+	want=$(stamp "$folder/package-lock.json" node)
+	if ! current "$folder/node_modules/lock.stamp" "$want"; then
+		(cd "$folder" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+		printf '%s\n' "$want" >"$folder/node_modules/lock.stamp"
+	fi
+done
 
 wait "$collector"
