@@ -55,10 +55,10 @@ func written(t testing.TB, fields ...field) (body, kind string) {
 
 // forms are the edits that add models that are sent forms, and a directory for
 // uploads, which is returned.
-func forms(t testing.TB, more ...string) (dir string, edits []string) {
+func forms(t testing.TB) (dir string, edits []string) {
 	t.Helper()
 	dir = t.TempDir()
-	return dir, append([]string{
+	return dir, []string{
 		"models:\n", `models:
   whisper: { base_model: whisper-1, deployments: [{ backend: east, deployment: whisper }] }
   gpt-4o-transcribe: { price: { input: 20, output: 40 }, deployments: [{ backend: east, deployment: transcribe }, { backend: west, deployment: transcribe, priority: 1 }] }
@@ -66,7 +66,7 @@ func forms(t testing.TB, more ...string) (dir string, edits []string) {
   gpt-image-1: { price: { input: 20, output: 40 }, deployments: [{ backend: west, deployment: image }] }
 `,
 		`listen: "127.0.0.1:1"`, `listen: "127.0.0.1:1", upload_dir: "` + dir + `", max_upload: 2MiB, max_upload_disk: 2MiB`,
-	}, more...)
+	}
 }
 
 // sound is a WAV file of so many seconds, each 32,000 bytes.
@@ -395,7 +395,7 @@ func TestFormsLeaveNothing(t *testing.T) {
 			_, _ = io.WriteString(out, body[:1<<20])
 			leave()
 		}()
-		if _, err := w.client.Do(req); err == nil { //nolint:bodyclose // there is none
+		if _, err := w.client.Do(req); err == nil {
 			t.Error("a client that left was answered")
 		}
 		if rec := w.record(); rec.Outcome != usage.ClientGone && rec.Outcome != usage.ClientError {
@@ -473,6 +473,32 @@ func TestSlowForm(t *testing.T) {
 			t.Errorf("%d %s after %v", got.status, got.body, time.Since(start))
 		}
 		time.Sleep(time.Minute)
+	}, edits...)
+}
+
+// TestFormsExplained: a form may ask what would become of it.
+func TestFormsExplained(t *testing.T) {
+	t.Parallel()
+	_, edits := forms(t)
+	bubble(t, plain, func(w *world) {
+		fields := speech("gpt-4o-transcribe", field{"prompt", "", "", "hello world"})
+		got := w.post("/v1/audio/transcriptions", fields, "x-weir-explain", "1")
+		var says struct {
+			Decision string
+			Prompt   struct {
+				Total     int64
+				Estimated bool
+			} `json:"prompt_tokens"`
+			Reserved    int64   `json:"reserved_tokens"`
+			Cost        float64 `json:"reserved_usd"`
+			Deployments []struct{ Deployment string }
+		}
+		if err := json.Unmarshal([]byte(got.body), &says); err != nil || len(w.asked()) != 0 {
+			t.Fatalf("%v after %d calls: %s", err, len(w.asked()), got.body)
+		}
+		if says.Decision != "forward" || says.Prompt.Total != 22 || !says.Prompt.Estimated || says.Reserved != 22 || says.Cost == 0 || len(says.Deployments) != 2 {
+			t.Errorf("%s", got.body)
+		}
 	}, edits...)
 }
 

@@ -250,7 +250,7 @@ func (f *form) value(field part, src io.Reader) (string, error) {
 
 // sent returns the form as it is sent, anew each time, its type and its size: a
 // field with the value that is given, unless that is "", and then all that is kept.
-func (f *form) sent(field, value string) (io.ReadCloser, string, int64, error) {
+func (f *form) sent(field, value string) (io.ReadCloser, string, int64, error) { //nolint:revive // a Passage asks for all four
 	var size int64
 	var readers []io.Reader
 	add := func(head, content io.Reader, n int64) {

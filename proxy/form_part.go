@@ -32,16 +32,22 @@ func readPart(p *multipart.Part) (part, error) {
 	if kinds := p.Header.Values("Content-Type"); len(kinds) > 0 {
 		out.kind = kinds[0]
 	}
-	encoding := p.Header.Get("Content-Transfer-Encoding")
+	return out, out.readable(p)
+}
+
+// readable refuses what of a part's head could be read in another way than it is
+// written anew.
+func (p *part) readable(given *multipart.Part) error {
+	encoding := given.Header.Get("Content-Transfer-Encoding")
 	switch {
-	case len(p.Header.Values("Content-Type")) > 1, strings.ContainsFunc(out.kind, isControl):
-		return part{}, badForm(name, fmt.Sprintf("The part %s of the form has a Content-Type that cannot be read, or several. Give it one, or none.", shown(name)))
-	case strings.ContainsFunc(out.filename, isControl):
-		return part{}, badForm(name, fmt.Sprintf("The filename of the part %s holds a control character. Send another name.", shown(name)))
+	case len(given.Header.Values("Content-Type")) > 1, strings.ContainsFunc(p.kind, isControl):
+		return badForm(p.name, fmt.Sprintf("The part %s of the form has a Content-Type that cannot be read, or several. Give it one, or none.", shown(p.name)))
+	case strings.ContainsFunc(p.filename, isControl):
+		return badForm(p.name, fmt.Sprintf("The filename of the part %s holds a control character. Send another name.", shown(p.name)))
 	case encoding != "" && !strings.EqualFold(encoding, "binary") && !strings.EqualFold(encoding, "8bit") && !strings.EqualFold(encoding, "7bit"):
-		return part{}, badForm(name, fmt.Sprintf("The part %s of the form has the Content-Transfer-Encoding %s. Send its bytes as they are.", shown(name), shown(encoding)))
+		return badForm(p.name, fmt.Sprintf("The part %s of the form has the Content-Transfer-Encoding %s. Send its bytes as they are.", shown(p.name), shown(encoding)))
 	}
-	return out, nil
+	return nil
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -2,10 +2,10 @@ package proxy
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,7 +117,7 @@ func FuzzForm(f *testing.F) {
 func TestSpool(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, heldUpload - 1, heldUpload, heldUpload + 1, 3*heldUpload + 5} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
 			up := &Uploads{Dir: t.TempDir(), Used: new(atomic.Int64)}
 			s := &spool{up: up}

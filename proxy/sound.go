@@ -20,7 +20,7 @@ func soundLength(src io.ReaderAt, size int64) time.Duration {
 	head := make([]byte, 64)
 	n, _ := src.ReadAt(head, 0) // what is not there tells nothing
 	head = head[:n]
-	length := time.Duration(0)
+	var length time.Duration
 	switch {
 	case size <= 0:
 		return 0
