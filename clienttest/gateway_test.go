@@ -25,6 +25,7 @@ import (
 // What the gateway is configured with.
 const (
 	teamKey       = "sk-team-of-the-clients"
+	strangerKey   = "sk-team-of-strangers"
 	limitedPrefix = "sk-limited-" // followed by the client's name
 	azureKey      = "key-of-the-resource"
 )
@@ -43,6 +44,10 @@ backends:
     endpoint: ${AZURE_ENDPOINT}
     api_version: "2024-10-21"
     auth: { api_key: "${AZURE_KEY}" }
+  voice:
+    endpoint: ${AZURE_ENDPOINT}
+    api_version: v1
+    auth: { api_key: "${AZURE_KEY}" }
   openai:
     kind: openai
     endpoint: ${AZURE_ENDPOINT}
@@ -59,6 +64,8 @@ models:
 teams:
   clients:
     keys: [{ id: clients, value: "{{.Team}}" }]
+  strangers:
+    keys: [{ id: strangers, value: "{{.Stranger}}" }]
 {{- range $i, $client := .Clients}}
   limited-{{$i}}:
     limits: { rpm: 60, burst_requests: 1 }
@@ -70,7 +77,8 @@ teams:
 const unhurried = "gpt-4o-unhurried"
 
 // others returns the models of the other endpoints, and the backend of each: what
-// Azure does not serve is served by one that speaks as OpenAI does.
+// Azure does not serve is served by one that speaks as OpenAI does, and sessions by
+// Azure's v1, whose events have the names that today's clients know.
 func others() map[string]string {
 	return map[string]string{
 		unhurried:                "azure",
@@ -78,6 +86,9 @@ func others() map[string]string {
 		"gpt-35-turbo-instruct":  "azure",
 		"gpt-image-1":            "azure",
 		"gpt-4o-mini-tts":        "azure",
+		"gpt-4o-transcribe":      "azure",
+		"whisper":                "azure",
+		"gpt-realtime":           "voice",
 		"omni-moderation-latest": "openai",
 	}
 }
@@ -109,9 +120,10 @@ func TestMain(m *testing.M) {
 
 // gateway is a running weir with a simulated Azure behind it.
 type gateway struct {
-	url   string
-	azure *azuresim.Server
-	log   *transcript
+	url         string
+	certificate string // a file with it; "" where there is none
+	azure       *azuresim.Server
+	log         *transcript
 }
 
 // transcript keeps what a process writes.
@@ -154,7 +166,7 @@ func start(t *testing.T, set setting) *gateway {
 		deployments[model] = azuresim.Deployment{Model: model}
 	}
 	deployments[unhurried] = azuresim.Deployment{Model: "gpt-4o-2024-11-20", Latency: time.Hour}
-	azure := azuresim.New(azuresim.Config{Deployments: deployments, Key: azureKey})
+	azure := azuresim.New(azuresim.Config{Deployments: deployments, Key: azureKey, Now: hurried()})
 	server := httptest.NewServer(azure)
 	t.Cleanup(server.Close)
 
@@ -167,7 +179,7 @@ func start(t *testing.T, set setting) *gateway {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{azure: azure, log: new(transcript)}
+	g := &gateway{certificate: set.Certificate, azure: azure, log: new(transcript)}
 	listening := make(chan string, 1)
 	drained := make(chan struct{})
 	go func() {
@@ -186,6 +198,13 @@ func start(t *testing.T, set setting) *gateway {
 	return g
 }
 
+// hurried returns a clock on which two seconds are a minute, which is how long the
+// simulator works at a batch.
+func hurried() func() time.Time {
+	begun := time.Now()
+	return func() time.Time { return begun.Add(30 * time.Since(begun)) }
+}
+
 // writeConfiguration returns the path of the configuration.
 func writeConfiguration(t *testing.T, set setting) string {
 	t.Helper()
@@ -197,9 +216,9 @@ func writeConfiguration(t *testing.T, set setting) string {
 	defer file.Close()
 	err = template.Must(template.New("").Parse(configuration)).Execute(file, struct {
 		setting
-		Team, Limited string
-		Others        map[string]string
-	}{set, teamKey, limitedPrefix, others()})
+		Team, Stranger, Limited string
+		Others                  map[string]string
+	}{set, teamKey, strangerKey, limitedPrefix, others()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +248,7 @@ func (g *gateway) stop(t *testing.T, cmd *exec.Cmd, drained <-chan struct{}) {
 		t.Errorf("the gateway ended with %v", err)
 	}
 	log := g.log.String()
-	for _, secret := range []string{teamKey, limitedPrefix, azureKey, "Say hello", "im_start"} {
+	for _, secret := range []string{teamKey, strangerKey, limitedPrefix, azureKey, "Say hello", "im_start"} {
 		if strings.Contains(log, secret) {
 			t.Errorf("the log contains %q", secret)
 		}
@@ -254,6 +273,9 @@ func (g *gateway) environ(t *testing.T) []string {
 		"OPENAI_API_VERSION=2024-10-21",
 		"AZURE_OPENAI_API_VERSION=2024-10-21",
 		"LIMITED_KEY_PREFIX=" + limitedPrefix,
+		"STRANGER_KEY=" + strangerKey,
+		"SSL_CERT_FILE=" + g.certificate,       // of Python
+		"NODE_EXTRA_CA_CERTS=" + g.certificate, // of Node
 	}
 }
 

@@ -27,7 +27,10 @@ func modes() []string { return []string{"plain", "stream", "error", "cancel"} }
 
 // columns returns the endpoints, as cases call them, in the order of the table.
 func columns() []string {
-	return []string{"chat", "responses", "stored", "count", "compact", "embeddings", "completions", "images", "speech", "moderations"}
+	return []string{
+		"chat", "chats", "responses", "stored", "count", "compact", "embeddings", "completions", "images", "edits",
+		"speech", "transcriptions", "translations", "moderations", "files", "batches", "realtime",
+	}
 }
 
 // cellOf returns the client, the endpoint and the mode of a case. A case that names
@@ -135,7 +138,7 @@ func TestMatrix(t *testing.T) {
 	m.note("p", "C/error event", true)
 	m.note("p", "C/tools", false)
 	m.note("p", "C/images/cancel", true)
-	want := "\n| p C | Px | – | – | – | – | – | – | C | – | – |\n"
+	want := "\n| p C | Px |" + strings.Repeat(" – |", 7) + " C |" + strings.Repeat(" – |", len(columns())-9) + "\n"
 	if got := m.String(); !strings.HasSuffix(got, want) {
 		t.Errorf("got\n%s\nwant it to end in %s", got, want)
 	}

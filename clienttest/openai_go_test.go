@@ -83,14 +83,18 @@ func runOpenAIGo(t *testing.T, seen *matrix) {
 		{"error event", goErrorEvent},
 		{"cancelled stream", goCancelledStream},
 	}
-	tests = append(tests, goEndpoints()...)
+	tests = slices.Concat(tests, goEndpoints(), goMedia(), goKept())
 	for _, client := range []goClient{
 		{name: "openai-go", g: g, open: plain},
 		{name: "openai-go-azure", azure: true, g: g, open: classic},
 	} {
+		cases := tests
+		if !client.azure {
+			cases = slices.Concat(tests, goRealtime())
+		}
 		t.Run(client.name, func(t *testing.T) {
 			t.Parallel()
-			for _, tt := range tests {
+			for _, tt := range cases {
 				t.Run(tt.name, func(t *testing.T) {
 					t.Parallel()
 					seen.noteAtEnd(t, "openai-go", client.name+"/"+tt.name)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/azuresim"
 )
 
 // common returns the cases that every client must report.
@@ -32,7 +34,8 @@ type result struct {
 type program struct {
 	name     string
 	commands [][]string
-	chat     []string // the clients that chat, as the first program calls them, and as limited keys end
+	secure   [][]string // those that want TLS
+	chat     []string   // the clients that chat, as the first program calls them, and as limited keys end
 }
 
 // TestClients drives every client at every endpoint that it knows, prints what each
@@ -40,13 +43,35 @@ type program struct {
 func TestClients(t *testing.T) {
 	t.Parallel()
 	programs := []program{
-		{"openai-python", [][]string{python("openai_client.py"), python("openai_endpoints.py")}, []string{"OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"}},
-		{"openai-agents", [][]string{python("agents_client.py")}, nil},
-		{"semantic-kernel", [][]string{{filepath.Join(".kernel", "bin", "python"), filepath.Join("python", "kernel_client.py")}}, nil},
-		{"langchain-python", [][]string{python("langchain_client.py"), python("langchain_endpoints.py")}, []string{"ChatOpenAI", "AzureChatOpenAI"}},
-		{"openai-node", [][]string{node("openai_client.mjs"), node("openai_endpoints.mjs")}, []string{"OpenAI", "AzureOpenAI"}},
-		{"langchain-js", [][]string{node("langchain_client.mjs"), node("langchain_endpoints.mjs")}, []string{"ChatOpenAI", "AzureChatOpenAI"}},
-		{"ai-sdk", [][]string{node("ai_sdk.mjs"), node("ai_sdk_endpoints.mjs")}, []string{"openai-compatible", "openai-chat", "azure-deployments", "azure-base-url"}},
+		{
+			name:     "openai-python",
+			commands: [][]string{python("openai_client.py"), python("openai_endpoints.py"), python("openai_media.py"), python("openai_kept.py")},
+			secure:   [][]string{python("openai_realtime.py")},
+			chat:     []string{"OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"},
+		},
+		{name: "openai-agents", commands: [][]string{python("agents_client.py")}},
+		{name: "semantic-kernel", commands: [][]string{{filepath.Join(".kernel", "bin", "python"), filepath.Join("python", "kernel_client.py")}}},
+		{
+			name:     "langchain-python",
+			commands: [][]string{python("langchain_client.py"), python("langchain_endpoints.py")},
+			chat:     []string{"ChatOpenAI", "AzureChatOpenAI"},
+		},
+		{
+			name:     "openai-node",
+			commands: [][]string{node("openai_client.mjs"), node("openai_endpoints.mjs"), node("openai_media.mjs"), node("openai_kept.mjs")},
+			secure:   [][]string{node("openai_realtime.mjs")},
+			chat:     []string{"OpenAI", "AzureOpenAI"},
+		},
+		{
+			name:     "langchain-js",
+			commands: [][]string{node("langchain_client.mjs"), node("langchain_endpoints.mjs")},
+			chat:     []string{"ChatOpenAI", "AzureChatOpenAI"},
+		},
+		{
+			name:     "ai-sdk",
+			commands: [][]string{node("ai_sdk.mjs"), node("ai_sdk_endpoints.mjs")},
+			chat:     []string{"openai-compatible", "openai-chat", "azure-deployments", "azure-base-url"},
+		},
 	}
 	seen := newMatrix()
 	t.Cleanup(func() { seen.demandDocumented(t, len(programs)+1) })
@@ -68,13 +93,30 @@ func runProgram(t *testing.T, p program, seen *matrix) {
 	t.Helper()
 	requireInstalled(t)
 	g := start(t, setting{Clients: p.chat})
+	got := runCommands(t, g, p.name, p.commands, seen)
+	if p.secure != nil {
+		file, _ := certify(t)
+		runCommands(t, start(t, setting{Certificate: file}), p.name, p.secure, seen)
+	}
+	for _, client := range p.chat {
+		demandAll(t, client, got)
+		t.Run(client+"/cancelled upstream", func(t *testing.T) {
+			seen.noteAtEnd(t, p.name, client+"/cancelled stream")
+			waitCancelled(t, g, client)
+		})
+	}
+}
+
+// runCommands runs programs one after the other and notes what they reported.
+func runCommands(t *testing.T, g *gateway, program string, commands [][]string, seen *matrix) []result {
+	t.Helper()
 	var got []result
-	for _, command := range p.commands {
+	for _, command := range commands {
 		got = append(got, report(t, g, command)...)
 	}
 	for _, line := range got {
 		t.Run(line.Case, func(t *testing.T) {
-			seen.noteAtEnd(t, p.name, line.Case)
+			seen.noteAtEnd(t, program, line.Case)
 			if !line.OK {
 				t.Error(line.Detail)
 				return
@@ -84,13 +126,7 @@ func runProgram(t *testing.T, p program, seen *matrix) {
 			}
 		})
 	}
-	for _, client := range p.chat {
-		demandAll(t, client, got)
-		t.Run(client+"/cancelled upstream", func(t *testing.T) {
-			seen.noteAtEnd(t, p.name, client+"/cancelled stream")
-			waitCancelled(t, g, client)
-		})
-	}
+	return got
 }
 
 func python(program string) []string {
@@ -150,14 +186,14 @@ func demandAll(t *testing.T, client string, got []result) {
 // ends in the client's name, and in that of the endpoint where it is not chat.
 func waitCancelled(t *testing.T, g *gateway, name string) {
 	t.Helper()
-	prompt := []byte(silentPrompt(name) + `"`)
+	prompt := silentPrompt(name)
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	timeout := time.After(5 * time.Second)
 	for {
 		for _, r := range g.azure.Requests() {
-			if bytes.Contains(r.Body, prompt) && r.Done {
-				if !r.Cancelled {
+			if asks(r, prompt) && r.Done {
+				if !r.Cancelled && r.Messages == nil { // A session's end is what both sides say.
 					t.Error("the stream went on to its end though the client had left")
 				}
 				return
@@ -169,6 +205,14 @@ func waitCancelled(t *testing.T, g *gateway, name string) {
 			t.Fatal("Azure still sends the stream that the client left, or never did")
 		}
 	}
+}
+
+// asks reports whether a request, in whatever form it came, asks what ends in prompt.
+func asks(r azuresim.Request, prompt string) bool {
+	quoted := []byte(prompt + `"`)
+	return bytes.Contains(r.Body, quoted) ||
+		slices.ContainsFunc(r.Messages, func(m string) bool { return bytes.Contains([]byte(m), quoted) }) ||
+		slices.ContainsFunc(r.Form, func(p azuresim.Part) bool { return p.Name == "prompt" && string(p.Value) == prompt })
 }
 
 // silentPrompt asks Azure for a stream that falls silent behind its first word, so

@@ -4,7 +4,15 @@
 import assert from "node:assert/strict";
 import { createAzure } from "@ai-sdk/azure";
 import { createOpenAI } from "@ai-sdk/openai";
-import { embedMany, generateImage, generateSpeech, generateText, streamText, tool } from "ai";
+import {
+  embedMany,
+  generateImage,
+  generateSpeech,
+  generateText,
+  streamText,
+  tool,
+  transcribe,
+} from "ai";
 import { z } from "zod";
 import { rejects, run } from "./report.mjs";
 
@@ -14,6 +22,8 @@ const clients = [
   { name: "openai", provider: createOpenAI() },
   { name: "azure-base-url", provider: createAzure(deployments) },
 ];
+const picture = Buffer.from("\x89PNG\r\n\x1a\n of a cat", "latin1");
+const sound = Buffer.concat([Buffer.from("RIFF....WAVE"), Buffer.alloc(64_000 - 12)]);
 const weather = tool({
   description: "The weather in a city.",
   inputSchema: z.object({ city: z.string() }),
@@ -118,6 +128,35 @@ const cases = {
 
   async "images/error"({ provider }) {
     await missing(generateImage({ model: provider.imageModel("no-such"), prompt: "A cat." }));
+  },
+
+  async "edits/plain"({ provider }) {
+    const model = provider.imageModel("gpt-image-1");
+    const prompt = { text: "A hat.", images: [picture, picture] };
+    const { image, usage } = await generateImage({ model, prompt });
+    assert.equal(Buffer.from(image.uint8Array).toString("latin1", 1, 4), "PNG");
+    assert.ok(usage.inputTokens > 2 * 85 && usage.outputTokens > 0, JSON.stringify(usage));
+  },
+
+  async "edits/error"({ provider }) {
+    const prompt = { text: "A hat.", images: [picture] };
+    await missing(generateImage({ model: provider.imageModel("no-such"), prompt }));
+  },
+
+  async "transcriptions/plain"({ provider }) {
+    // By itself the library asks only models called whisper-1 for more than the text.
+    const providerOptions = { openai: { responseFormat: "verbose_json" } };
+    const whisper = provider.transcription("whisper");
+    const long = await transcribe({ model: whisper, audio: sound, providerOptions });
+    assert.equal(long.text, `This is audio.wav of ${sound.length} bytes.`);
+    assert.equal(long.durationInSeconds, 2);
+    assert.deepEqual(long.segments.map(({ endSecond }) => endSecond), [2]);
+    const model = provider.transcription("gpt-4o-transcribe");
+    assert.equal((await transcribe({ model, audio: sound })).text, long.text);
+  },
+
+  async "transcriptions/error"({ provider }) {
+    await missing(transcribe({ model: provider.transcription("no-such"), audio: sound }));
   },
 
   async "speech/plain"({ provider }) {

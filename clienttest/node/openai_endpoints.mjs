@@ -3,8 +3,8 @@
 // A case is named after the endpoint and after what is done there: plain, stream, error or cancel.
 
 import assert from "node:assert/strict";
-import OpenAI, { AzureOpenAI } from "openai";
-import { gather, rejects, run } from "./report.mjs";
+import { failures, leave, missing, read, runBoth, silent } from "./openai_both.mjs";
+import { rejects } from "./report.mjs";
 
 const model = "gpt-4o";
 const input = "Say hello.";
@@ -20,30 +20,6 @@ const weather = {
   strict: true,
 };
 const said = { model: "gpt-4o-mini-tts", voice: "alloy", response_format: "wav", input };
-
-const client = (Kind) => ({ name: Kind.name, open: () => new Kind() });
-
-/** Returns the prompt of a stream that falls silent behind its first content. */
-const silent = (name, endpoint) => `!silence 5m ${name} ${endpoint}`;
-
-/** Returns the events of a stream read to its end. */
-const read = async (stream) => gather(await stream);
-
-/** Demands that a stream which fails behind its first content throws a typed error. */
-async function failures(streamOf) {
-  const error = await rejects(read(streamOf("!error-event")), { type: "server_error" });
-  assert.ok(error instanceof OpenAI.APIError, error.stack);
-  await rejects(read(streamOf("!cut-stream")), { code: "upstream_stream_interrupted" });
-}
-
-/** Leaves a stream behind its first content. */
-async function leave(stream, content) {
-  for await (const event of await stream) {
-    if (content(event)) break;
-  }
-}
-
-const missing = (promise) => rejects(promise, { status: 404 });
 
 const cases = {
   async "responses/plain"({ open }) {
@@ -241,7 +217,4 @@ const cases = {
   },
 };
 
-await run(client(OpenAI), cases);
-// AzureOpenAI would take this variable for its own base URL, before AZURE_OPENAI_ENDPOINT.
-delete process.env.OPENAI_BASE_URL;
-await run(client(AzureOpenAI), cases);
+await runBoth(cases);

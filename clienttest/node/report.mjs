@@ -3,13 +3,20 @@
 // A case is an async function of one argument, the client under test. It passes by returning.
 
 import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+
+/** Fails when a case should have ended, and keeps no program alive. */
+async function late() {
+  await pause(60_000, undefined, { ref: false });
+  throw new Error("the case did not end");
+}
 
 /** Runs every case with the client, in order. */
 export async function run(client, cases) {
   for (const [name, test] of Object.entries(cases)) {
     const line = { case: `${client.name}/${name}`, ok: true };
     try {
-      await test(client);
+      await Promise.race([test(client), late()]);
     } catch (error) {
       line.ok = false;
       line.detail = error?.stack ?? String(error);

@@ -1,6 +1,7 @@
-"""Drives Semantic Kernel: its chat services and its embeddings, over both kinds of endpoint."""
+"""Drives Semantic Kernel: its services of chat, embeddings and sound, over both kinds of endpoint."""
 
 import os
+import tempfile
 from dataclasses import dataclass
 from typing import Annotated, Callable
 
@@ -8,13 +9,15 @@ from openai import AsyncAzureOpenAI
 from semantic_kernel import Kernel
 from semantic_kernel.connectors.ai.function_choice_behavior import FunctionChoiceBehavior
 from semantic_kernel.connectors.ai.open_ai import (
+    AzureAudioToText,
     AzureChatCompletion,
     AzureTextEmbedding,
+    OpenAIAudioToText,
     OpenAIChatCompletion,
     OpenAIChatPromptExecutionSettings,
     OpenAITextEmbedding,
 )
-from semantic_kernel.contents import ChatHistory
+from semantic_kernel.contents import AudioContent, ChatHistory
 from semantic_kernel.exceptions import ServiceResponseException
 from semantic_kernel.functions import kernel_function
 
@@ -35,7 +38,8 @@ class Client:
 
     name: str
     chat: Callable
-    embedding: Callable | None = None
+    embedding: Callable
+    hearing: Callable
 
     async def ask(self, prompt, **options):
         """Returns the answer to one question."""
@@ -113,6 +117,27 @@ async def embeddings_error(client):
         await client.embedding(missing=True).generate_embeddings(["one"])
 
 
+async def hear(service):
+    """Returns what the service hears in a file of two seconds, and how many bytes that has."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        size = file.write(b"RIFF" + bytes(64_000 - 4))
+        file.flush()
+        heard = await service.get_text_contents(AudioContent(uri=file.name))
+        return heard[0], f"This is {os.path.basename(file.name)} of {size} bytes."
+
+
+async def transcriptions(client):
+    heard, said = await hear(client.hearing("gpt-4o-transcribe"))
+    assert heard.text == said and heard.inner_content.usage.total_tokens > 0, heard
+    heard, said = await hear(client.hearing("whisper"))
+    assert heard.text == said and heard.inner_content.usage.seconds == 2, heard
+
+
+async def transcriptions_error(client):
+    with raises(ServiceResponseException):
+        await hear(client.hearing("nobody"))
+
+
 # Of itself the library takes no Azure endpoint without a certificate, also where it is
 # given a client and does not need one. The client is told of it alone.
 ENDPOINT = os.environ.pop("AZURE_OPENAI_ENDPOINT")
@@ -131,8 +156,20 @@ def azure_embedding(missing=False):
     return AzureTextEmbedding(deployment_name=name, async_client=azure_client())
 
 
+def azure_hearing(name):
+    return AzureAudioToText(deployment_name=name, async_client=azure_client())
+
+
 def openai_embedding(missing=False):
     return OpenAITextEmbedding(ai_model_id="nobody" if missing else "text-embedding-3-small")
+
+
+def openai_chat():
+    return OpenAIChatCompletion(ai_model_id="gpt-4o")
+
+
+def openai_hearing(name):
+    return OpenAIAudioToText(ai_model_id=name)
 
 
 CASES = {
@@ -143,10 +180,12 @@ CASES = {
     "chat/cancel": cancel,
     "embeddings/plain": embeddings,
     "embeddings/error": embeddings_error,
+    "transcriptions/plain": transcriptions,
+    "transcriptions/error": transcriptions_error,
 }
 
 if __name__ == "__main__":
     run(
-        (Client("OpenAIChatCompletion", lambda: OpenAIChatCompletion(ai_model_id="gpt-4o"), openai_embedding), CASES),
-        (Client("AzureChatCompletion", azure_chat, azure_embedding), CASES),
+        (Client("OpenAIChatCompletion", openai_chat, openai_embedding, openai_hearing), CASES),
+        (Client("AzureChatCompletion", azure_chat, azure_embedding, azure_hearing), CASES),
     )

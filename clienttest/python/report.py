@@ -6,16 +6,26 @@ A case is an async function of one argument, the client under test. It passes by
 import asyncio
 import contextlib
 import json
+import signal
 import traceback
+import types
+
+
+def _late(*_):
+    raise TimeoutError("a synchronous call did not come back")
 
 
 async def _run(client, cases):
+    signal.signal(signal.SIGALRM, _late)
     for name, case in cases.items():
         line = {"case": f"{client.name}/{name}", "ok": True}
         try:
+            signal.alarm(70)
             await asyncio.wait_for(case(client), timeout=60)
         except Exception:
             line |= {"ok": False, "detail": traceback.format_exc(limit=-4)}
+        finally:
+            signal.alarm(0)
         print(json.dumps(line), flush=True)
 
 
@@ -31,10 +41,14 @@ def run(*suites):
 
 @contextlib.contextmanager
 def raises(kind, **want):
-    """Demands that the block raises kind, and that the error's attributes are those wanted."""
+    """Demands that the block raises kind, and that the error's attributes are those wanted.
+
+    What it yields has the error behind the block."""
+    raised = types.SimpleNamespace()
     try:
-        yield
+        yield raised
     except kind as error:
+        raised.error = error
         for name, value in want.items():
             got = getattr(error, name)
             assert got == value, f"{type(error).__name__}.{name} is {got!r}, not {value!r}: {error}"
