@@ -81,11 +81,11 @@ func (w *world) sing() {
 		{path: chat, body: say(canary("prompt"), stream), step: &answer},
 		{path: chat, body: say(canary("prompt"), stream), step: &azuresim.Step{Content: canary("answer"), CutEvents: 3, Reset: true}},
 		{path: chat, body: say(canary("prompt"), `"n":2`), step: &answer},
-		{path: chat, body: of("gpt-35-turbo", say(canary("prompt"))), step: ptr(raw(400))},
-		{path: chat, body: of("gpt-35-turbo", say(canary("prompt"))), step: ptr(raw(401))},
-		{path: chat, body: say(canary("prompt")), step: ptr(raw(429))},
+		{path: chat, body: of("gpt-35-turbo", say(canary("prompt"))), step: new(raw(400))},
+		{path: chat, body: of("gpt-35-turbo", say(canary("prompt"))), step: new(raw(401))},
+		{path: chat, body: say(canary("prompt")), step: new(raw(429))},
 		{path: chat, body: of("d2", say(canary("prompt")))},
-		{path: chat, body: say(canary("prompt")), step: ptr(raw(500))},
+		{path: chat, body: say(canary("prompt")), step: new(raw(500))},
 		{path: chat, body: of("gpt-5", say(canary("prompt"), stream)), step: &azuresim.Step{Fault: "error-late", Content: canary("answer")}},
 		{path: chat, body: say(canary("prompt") + "<|im_start|>")},
 		{path: chat, body: say(canary("prompt")), headers: []string{"api-key", canary("key")}},
@@ -107,8 +107,6 @@ func (w *world) sing() {
 		w.do(w.t.Context(), http.MethodGet, s.path, "", s.headers...)
 	}
 }
-
-func ptr(s azuresim.Step) *azuresim.Step { return &s }
 
 // dump returns all that spans say.
 func dump(t *testing.T, kept *tracetest.InMemoryExporter) string {

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -62,25 +61,25 @@ func told(s tracetest.SpanStub) map[string]attribute.Value {
 func drawn(spans tracetest.SpanStubs, names ...string) []string {
 	var lines []string
 	for _, s := range spans {
-		line := fmt.Sprintf("%s %s", s.SpanKind, s.Name)
+		words := []string{s.SpanKind.String(), s.Name}
 		if s.Status.Code != 0 {
-			line += " " + s.Status.Code.String()
+			words = append(words, s.Status.Code.String())
 		}
 		if s.Status.Description != "" {
-			line += " with a text"
+			words = append(words, "with a text")
 		}
 		for _, name := range names {
 			if v, ok := told(s)[name]; ok {
-				line += " " + name[strings.LastIndexByte(name, '.')+1:] + "=" + v.Emit()
+				words = append(words, name[strings.LastIndexByte(name, '.')+1:]+"="+v.String())
 			}
 		}
 		if s.SpanContext.TraceID() != spans[0].SpanContext.TraceID() {
-			line += " in another trace"
+			words = append(words, "in another trace")
 		}
 		if s.SpanKind.String() == "client" && s.Parent.SpanID() != spans[0].SpanContext.SpanID() {
-			line += " below another span"
+			words = append(words, "below another span")
 		}
-		lines = append(lines, line)
+		lines = append(lines, strings.Join(words, " "))
 	}
 	return lines
 }
@@ -256,7 +255,7 @@ func TestTraceOfALeaver(t *testing.T) {
 				spans := kept.GetSpans()
 				for i := range got {
 					if strings.HasPrefix(got[i], "server") {
-						got[i] += " status_code=" + told(ended(kept)[i])["http.response.status_code"].Emit()
+						got[i] += " status_code=" + told(ended(kept)[i])["http.response.status_code"].String()
 					}
 				}
 				if diff := cmp.Diff(want, got); diff != "" || len(spans) != 2 {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -69,10 +70,9 @@ func TestCollector(t *testing.T) {
 	azure.Script(azuresim.Step{Fault: "rate-limit 30"})
 	server := httptest.NewServer(azure)
 	t.Cleanup(server.Close)
-	t.Run("gateway", func(t *testing.T) {
-		g := failover(t, server.URL, "OTEL_EXPORTER_OTLP_ENDPOINT="+endpoint, "OTEL_SERVICE_NAME=weir-in-a-test")
-		g.ask(t)
-	})
+	g, stop := failover(t, server.URL, "OTEL_EXPORTER_OTLP_ENDPOINT="+endpoint, "OTEL_SERVICE_NAME=weir-in-a-test")
+	g.ask(t)
+	stop()
 
 	want := []string{
 		"weir-in-a-test server POST /v1/chat/completions of the caller's: status_code=200 outcome=ok attempts=2",
@@ -157,8 +157,8 @@ func listens(address string, ended <-chan struct{}) bool {
 	}
 }
 
-// failover runs a gateway until the test ends.
-func failover(t *testing.T, azure string, variables ...string) *gateway {
+// failover runs a gateway until it is told to stop, or the test ends.
+func failover(t *testing.T, azure string, variables ...string) (g *gateway, stop func()) {
 	t.Helper()
 	weir, err := binary()
 	if err != nil {
@@ -177,19 +177,20 @@ func failover(t *testing.T, azure string, variables ...string) *gateway {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{log: new(transcript)}
+	g = &gateway{log: new(transcript)}
 	listening, drained := make(chan string, 1), make(chan struct{})
 	go func() {
 		defer close(drained)
 		follow(io.TeeReader(stderr, g.log), listening)
 	}()
-	t.Cleanup(func() { g.stop(t, cmd, drained) })
+	stop = sync.OnceFunc(func() { g.stop(t, cmd, drained) })
+	t.Cleanup(stop)
 	select {
 	case g.url = <-listening:
 	case <-drained:
 		t.Fatalf("the gateway ended before it listened:\n%s", g.log)
 	}
-	return g
+	return g, stop
 }
 
 // The trace that the caller of ask is in.
@@ -276,18 +277,18 @@ func drawn(spans []span) []string {
 		case i > 0 && s.ParentSpanID == spans[0].SpanID:
 			parent = "the first"
 		}
-		line := s.service + " " + kind + " " + s.Name + " of " + parent + ":"
+		words := []string{s.service, kind, s.Name, "of", parent + ":"}
 		for _, name := range []string{
 			"gen_ai.provider.name", "weir.deployment", "http.response.status_code", "weir.outcome", "error.type",
 			"gen_ai.usage.input_tokens", "http.request.resend_count", "weir.attempts",
 		} {
 			for _, a := range s.Attributes {
 				if a.Key == name && (i > 0 || name != "weir.deployment") {
-					line += " " + name[strings.LastIndexByte(name, '.')+1:] + "=" + a.Value.StringValue + a.Value.IntValue
+					words = append(words, name[strings.LastIndexByte(name, '.')+1:]+"="+a.Value.StringValue+a.Value.IntValue)
 				}
 			}
 		}
-		lines = append(lines, line)
+		lines = append(lines, strings.Join(words, " "))
 	}
 	return lines
 }

@@ -134,7 +134,7 @@ func BenchmarkObserved(b *testing.B) {
 			}
 			for b.Loop() {
 				var cpu [2]time.Duration
-				for at := range 4 { // plain, watched, watched, plain: neither is always the first
+				for at := range 4 { // neither is always the first
 					i := at&1 ^ at>>1
 					before := worked(b)
 					for range turn {
