@@ -394,6 +394,7 @@ func TestFormsLeaveNothing(t *testing.T) {
 		go func() {
 			_, _ = io.WriteString(out, body[:1<<20])
 			leave()
+			_ = out.CloseWithError(context.Canceled)
 		}()
 		if _, err := w.client.Do(req); err == nil {
 			t.Error("a client that left was answered")
