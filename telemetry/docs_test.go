@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -106,9 +107,7 @@ func ours(t *testing.T, text string) map[string]kind {
 func all(t *testing.T) map[string]kind {
 	t.Helper()
 	out := ours(t, everything(t, false))
-	for name, k := range ours(t, everything(t, true)) {
-		out[name] = k
-	}
+	maps.Copy(out, ours(t, everything(t, true)))
 	return out
 }
 
