@@ -238,6 +238,8 @@ func answered(f *openai.Facts) []attribute.KeyValue {
 	if f.FinishReason != "" {
 		out = append(out, semconv.GenAIResponseFinishReasons(f.FinishReason))
 	}
+	out.text(semconv.OpenAIResponseServiceTierKey, f.ServiceTier)
+	out.text(semconv.OpenAIResponseSystemFingerprintKey, f.Fingerprint)
 	if f.HasUsage {
 		out = append(out, semconv.GenAIUsageInputTokens(int(f.Usage.Prompt)), semconv.GenAIUsageOutputTokens(int(f.Usage.Completion)))
 		out.number(semconv.GenAIUsageCacheReadInputTokensKey, f.Usage.Cached)
