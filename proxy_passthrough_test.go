@@ -32,7 +32,7 @@ type beside struct {
 	serve http.HandlerFunc
 
 	chats http.RoundTripper
-	own   http.RoundTripper
+	own   *http.Transport
 	down  int // connections that fail first
 
 	mu   sync.Mutex
@@ -618,6 +618,13 @@ func TestPassagesTakeUploads(t *testing.T) {
 		}
 		if got := w.do(w.t.Context(), http.MethodPost, "/v1/vector_stores", body+"x"); got.status != http.StatusRequestEntityTooLarge {
 			t.Errorf("too large: %d %s", got.status, got.body)
+		}
+		b.mu.Lock()
+		b.down = 3 // as often as one is tried
+		b.mu.Unlock()
+		b.own.CloseIdleConnections()
+		if got := post(""); got.status != http.StatusBadGateway {
+			t.Errorf("without a connection: %d %s", got.status, got.body)
 		}
 		first := make(chan reply)
 		go func() { first <- post("?hold=1") }()
