@@ -141,6 +141,17 @@ func TestTraces(t *testing.T) {
 			},
 		},
 		{
+			name: "what is asked for", body: say("hello", `"top_p":0.5,"max_tokens":9,"seed":7,"n":2,"frequency_penalty":1,"presence_penalty":-1,"stop":["a","b"],"service_tier":"default","response_format":{"type":"json_object"}`),
+			names: []string{
+				"gen_ai.request.top_p", "gen_ai.request.max_tokens", "gen_ai.request.seed", "gen_ai.request.choice.count", "gen_ai.request.frequency_penalty",
+				"gen_ai.request.presence_penalty", "weir.stop_sequences", "openai.request.service_tier", "gen_ai.output.type", "openai.api.type",
+			},
+			want: []string{
+				"server POST /v1/chat/completions status_code=200 outcome=ok deployment=east/gpt-4o-east",
+				"client chat gpt-4o status_code=200 deployment=east/gpt-4o-east top_p=0.5 max_tokens=9 seed=7 count=2 frequency_penalty=1 presence_penalty=-1 stop_sequences=2 service_tier=default type=json type=chat_completions",
+			},
+		},
+		{
 			name: "a stream", body: say("hello", stream, `"stream_options":{"include_usage":true}`), names: []string{"gen_ai.request.stream", "gen_ai.usage.input_tokens", "gen_ai.response.finish_reasons"},
 			want: []string{
 				"server POST /v1/chat/completions status_code=200 outcome=ok deployment=east/gpt-4o-east",
