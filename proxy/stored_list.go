@@ -164,12 +164,10 @@ func (p *pages) take(page *openai.Answer) error {
 	if err != nil || list.Kind() != openai.Array {
 		return &openai.Error{Status: http.StatusBadGateway, Code: openai.CodeBadAnswer, Message: "The resource answered with something that is no listing. Send the request again."}
 	}
-	last := ""
-	for _, entry := range list.Elements() {
-		if last = entry.Get("id").Text(); last == p.after {
-			p.next() // it knows no cursor, and begins anew
-			return nil
-		}
+	last := p.last(list)
+	if last == "" {
+		p.next()
+		return nil
 	}
 	for _, entry := range list.Elements() {
 		if len(p.found) <= p.limit && p.mine(entry) && (p.wants == nil || p.wants(entry)) {
@@ -177,10 +175,22 @@ func (p *pages) take(page *openai.Answer) error {
 		}
 	}
 	p.after = last
-	if last == "" || !root.Get("has_more").IsTrue() {
+	if !root.Get("has_more").IsTrue() {
 		p.next()
 	}
 	return nil
+}
+
+// last returns the id that a page ends in, "" of one that has nothing new: it is
+// empty, or its resource knows no cursor and has begun anew.
+func (p *pages) last(list openai.Value) string {
+	last := ""
+	for _, entry := range list.Elements() {
+		if last = entry.Get("id").Text(); last == p.after {
+			return ""
+		}
+	}
+	return last
 }
 
 // add takes an entry as the team is to see it.
