@@ -59,13 +59,13 @@ func (g *Gateway) chatFilter(given url.Values) (url.Values, func(openai.Value) b
 			}
 		}
 		made := entry.Get("model").Text()
-		return asked == "" || made == asked || served && (made == model.Base || dated(made, model.Base))
+		return asked == "" || made == asked || served && (made == model.Base || versionOf(made, model.Base))
 	}
 	return url.Values{}, wants, nil
 }
 
-// dated reports whether made is a version of a model.
-func dated(made, base string) bool {
+// versionOf reports whether made is a version of a model.
+func versionOf(made, base string) bool {
 	version, ok := strings.CutPrefix(made, base+"-")
 	return ok && version != "" && strings.Trim(version, "0123456789-") == ""
 }
