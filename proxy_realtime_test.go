@@ -169,8 +169,8 @@ func TestRealtimeIsRelayed(t *testing.T) {
 		say  []string
 		want string // the last of its type
 	}{
-		{"text", []string{userSays("hello"), respondNow}, "response.text.done"},
-		{"sound", []string{sound, `{"type":"input_audio_buffer.commit"}`, `{"type":"response.create","response":{"modalities":["audio","text"]}}`}, "response.audio.done"},
+		{"text", []string{userSays("hello"), respondNow}, "response.output_text.done"},
+		{"sound", []string{sound, `{"type":"input_audio_buffer.commit"}`, `{"type":"response.create","response":{"output_modalities":["audio"]}}`}, "response.output_audio.done"},
 		{"a tool", []string{`{"type":"session.update","session":{"tools":[{"type":"function","name":"f","parameters":{"type":"object","properties":{"a":{"type":"string"}}}}]}}`, userSays("!tool f"), respondNow}, "response.function_call_arguments.done"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -232,7 +232,10 @@ func TestRealtimePaths(t *testing.T) {
 		{name: "a deployment in the path, below v1", path: "/v1/deployments/gpt-4o/realtime", status: 101},
 		{name: "a deployment in the path alone", path: "/deployments/gpt-4o/realtime?model=nonsense", status: 101},
 		{name: "an alias", path: "/v1/realtime?model=chat", status: 101},
-		{name: "unknown names and a transcription", path: "/v1/realtime?model=gpt-4o&intent=transcription&api-key=canary&x=y", status: 101, upstream: "/openai/realtime?api-version=2024-10-21&deployment=gpt-4o-east&intent=transcription"},
+		{name: "unknown names and a transcription", path: "/v1/realtime?model=gpt-4o&intent=transcription&api-key=canary&x=y", status: 101, upstream: "/openai/v1/realtime?model=gpt-4o-east&intent=transcription"},
+		{name: "the events of the preview", path: "/v1/realtime?model=gpt-4o", headers: []string{"openai-beta", "realtime=v1"}, status: 101, upstream: "/openai/realtime?api-version=2024-10-21&deployment=gpt-4o-east"},
+		{name: "a date, and a backend that has one", path: "/openai/realtime?api-version=2025-04-01-preview&deployment=gpt-4o", status: 101, upstream: "/openai/realtime?api-version=2024-10-21&deployment=gpt-4o-east"},
+		{name: "a date, and a backend that has none", path: "/openai/realtime?api-version=2025-04-01-preview&deployment=d2", status: 101, upstream: "/openai/realtime?api-version=2025-04-01-preview&deployment=d2"},
 		{name: "the v1 API upstream", path: "/v1/realtime?model=d2", status: 101, upstream: "/openai/v1/realtime?model=d2"},
 		{name: "no model", path: "/v1/realtime", status: 400, code: "missing_required_parameter"},
 		{name: "no such model", path: "/v1/realtime?model=nonsense", status: 404, code: "model_not_found"},
@@ -273,7 +276,7 @@ func TestRealtimePaths(t *testing.T) {
 				if s.resp.Header.Get("X-Weir-Deployment") == "" || s.resp.Header.Get("X-Weir-Attempts") != "1" || s.resp.Header.Get("X-Request-Id") == "" {
 					w.t.Errorf("header %v", s.resp.Header)
 				}
-				if offered := strings.Contains(strings.Join(tt.headers, ""), "realtime"); (s.conn.Subprotocol() == "realtime") != offered {
+				if offered := strings.Contains(strings.Join(tt.headers, ""), "realtime,"); (s.conn.Subprotocol() == "realtime") != offered {
 					w.t.Errorf("subprotocol %q", s.conn.Subprotocol())
 				}
 				s.leave()

@@ -30,6 +30,7 @@ type Passage struct {
 	Path   string              // below an API's base, without a slash before it
 	Named  bool                // Azure's classic paths name the deployment before it
 	Asked  bool                // the query names the deployment, in each API's own way
+	Dated  bool                // of these Azure's classic one is meant, where the deployment or Version has its api-version
 	Query  string              // without its api-version
 	Header map[string][]string // beside the call's
 

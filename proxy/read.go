@@ -130,7 +130,12 @@ func versionLike(s string) bool {
 	case "", "v1", "preview", "latest":
 		return true
 	}
-	_, err := time.Parse(time.DateOnly, strings.TrimSuffix(s, "-preview"))
+	return isDate(s)
+}
+
+// isDate reports whether an api-version is one of Azure's classic paths.
+func isDate(version string) bool {
+	_, err := time.Parse(time.DateOnly, strings.TrimSuffix(version, "-preview"))
 	return err == nil
 }
 

@@ -25,15 +25,16 @@ func (d *Deployment) URL(op openai.Operation) string { return d.address(op.Path(
 // passageURL returns where a passage goes.
 func (d *Deployment) passageURL(p *openai.Passage) string {
 	to := d.address(p.Path, p.Named && d.classic())
-	if p.Version != "" && d.Kind == Azure {
-		to = d.dated(p.Path, p.Version)
+	version := p.Version
+	if p.Dated && d.classic() {
+		version = d.APIVersion
+	}
+	name := "model="
+	if version != "" && d.Kind == Azure {
+		name, to = "deployment=", d.dated(p.Path, version)
 	}
 	query := p.Query
 	if p.Asked {
-		name := "model="
-		if d.classic() {
-			name, to = "deployment=", d.dated(p.Path, d.APIVersion)
-		}
 		query = strings.TrimSuffix(name+url.QueryEscape(d.Name)+"&"+query, "&")
 	}
 	switch {
