@@ -180,7 +180,7 @@ func reason(r *usage.Record) int {
 	switch {
 	case r.Outcome == usage.RefusedPolicy:
 		return byPolicy
-	case r.Status == throttling && len(r.Attempts) > 0:
+	case r.Status == throttling: // and no limit of ours
 		return byUpstream
 	}
 	return byRequest

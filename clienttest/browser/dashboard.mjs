@@ -53,6 +53,7 @@ for (const scheme of ['light', 'dark']) {
     const { context, page, clean } = await open({ scheme, width });
     for (const name of Object.keys(pages)) {
       await check(`${name}/${scheme}/${width}`, async () => {
+        if (scheme === 'dark') await page.goto('about:blank'); // so that the page begins anew
         await show(page, name);
         if (name === 'requests') await page.locator('.opener').first().click();
         if (name === 'overview') await page.locator('.alternative summary').first().click();

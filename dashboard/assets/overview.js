@@ -1,7 +1,7 @@
 // The overview: what happens now, and the last hour.
 
 import { h, text, bar, table, heading } from './dom.js';
-import { count, ms, usd, percent, deployment } from './format.js';
+import { count, limitName, ms, usd, percent, deployment } from './format.js';
 import { Plot } from './plot.js';
 
 // limitOf returns a team's own limit.
@@ -38,7 +38,7 @@ export function left(d) {
 // reasons writes how often there was each reason.
 export function reasons(by) {
   const all = Object.entries(by || {}).sort((a, b) => b[1] - a[1]);
-  return all.length ? ` (${all[0][0]}${all.length > 1 ? ', …' : ''})` : '';
+  return all.length ? ` (${limitName(all[0][0])}${all.length > 1 ? ', …' : ''})` : '';
 }
 
 function tile(label, title) {
@@ -94,7 +94,7 @@ export function overview({ root, latest, listen }) {
     text(tiles.first.value, ms(r.first_token_p95_ms));
     text(tiles.overhead.value, ms(r.overhead_p50_ms));
     text(tiles.open.value, count(r.in_flight));
-    text(tiles.open.element.lastChild, r.streams_open ? `in flight, ${count(r.streams_open)} streams` : 'in flight');
+    text(tiles.open.element.lastChild, r.streams_open ? `in flight, ${count(r.streams_open)} stream${r.streams_open === 1 ? '' : 's'}` : 'in flight');
     text(tiles.spent.value, usd(r.spent_today_usd));
     teams.rows(data.teams);
     places.rows(data.deployments);

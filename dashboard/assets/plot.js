@@ -68,7 +68,7 @@ export class Plot {
     if (!this.data || !this.canvas.isConnected || this.canvas.clientWidth === 0) return;
     const axis = { stroke: css('--muted'), grid: { stroke: css('--grid'), width: 1 }, ticks: { show: false }, font: '11px system-ui, sans-serif' };
     this.plot = new uPlot({
-      width: this.canvas.clientWidth, height: this.height, legend: { show: false }, padding: [10, 8, 0, 0],
+      width: this.canvas.clientWidth, height: this.height, legend: { show: false }, padding: [10, 18, 0, 0],
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
       scales: { x: { time: true }, y: { range: (u, low, high) => [0, !high || high <= 0 ? 1 : high * 1.15] } },
       axes: [

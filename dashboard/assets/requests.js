@@ -46,7 +46,7 @@ export function timeline(r) {
     at += a.wait_ms;
     const good = !a.reason;
     add(`attempt ${i + 1}`, good ? 'good' : 'bad', at, a.duration_ms, [
-      h('b', {}, a.deployment), ' ', h('span', { class: `badge ${good ? 'good' : 'bad'}` }, a.status || 'no answer', a.reason ? ` ${a.reason}` : ''),
+      h('b', {}, a.deployment), ' ', h('span', { class: `badge ${good ? 'good' : 'bad'}` }, a.status || 'no answer', a.reason && a.reason !== String(a.status) ? ` ${a.reason}` : ''),
       ' ', h('b', {}, ms(a.duration_ms)), a.temperature === undefined ? null : [' temperature ', h('b', {}, String(a.temperature))],
       a.sent ? null : ' nothing was sent',
     ]);
@@ -110,12 +110,17 @@ export function requests({ root, at, latest, listen }) {
   let waiting = [];
   const body = h('tbody');
   const inputs = {};
-  const lists = { team: latest.stats?.teams.map((t) => t.team), deployment: latest.stats?.deployments.map((d) => d.deployment), model: [...new Set(latest.stats?.deployments.flatMap((d) => d.models || []))] };
+  const lists = { team: h('datalist', { id: 'l-team' }), deployment: h('datalist', { id: 'l-deployment' }), model: h('datalist', { id: 'l-model' }) };
+  const suggest = (stats) => {
+    const all = { team: stats.teams.map((t) => t.team), deployment: stats.deployments.map((d) => d.deployment), model: [...new Set(stats.deployments.flatMap((d) => d.models || []))] };
+    for (const [name, values] of Object.entries(all)) if (lists[name].children.length !== values.length) fill(lists[name], values.map((v) => h('option', { value: v })));
+  };
+  if (latest.stats) suggest(latest.stats);
   for (const [name, label] of fields) {
     const options = name === 'outcome' ? outcomes : null;
     inputs[name] = options
       ? h('select', { id: `f-${name}` }, h('option', { value: '' }, 'any'), options.map((o) => h('option', { value: o }, outcome(o)[0])))
-      : h('input', { id: `f-${name}`, autocomplete: 'off', spellcheck: 'false', list: lists[name]?.length ? `l-${name}` : null, placeholder: name === 'status' ? '5xx' : 'any', size: 9 });
+      : h('input', { id: `f-${name}`, autocomplete: 'off', spellcheck: 'false', list: lists[name] ? `l-${name}` : null, placeholder: name === 'status' ? '5xx' : 'any', size: 9 });
     inputs[name].addEventListener('change', apply);
     inputs[name].dataset.label = label;
   }
@@ -128,7 +133,7 @@ export function requests({ root, at, latest, listen }) {
   } }, 'Pause');
   const more = h('button', { type: 'button', class: 'more', onclick: older }, 'Older ones');
   const filters = h('form', { class: 'filters', 'aria-label': 'Filters', onsubmit: (e) => { e.preventDefault(); apply(); } },
-    fields.map(([name, label]) => h('div', {}, h('label', { for: `f-${name}` }, label), inputs[name], lists[name]?.length ? h('datalist', { id: `l-${name}` }, lists[name].map((v) => h('option', { value: v }))) : null)),
+    fields.map(([name, label]) => h('div', {}, h('label', { for: `f-${name}` }, label), inputs[name], lists[name])),
     h('button', { type: 'button', class: 'quiet', onclick: () => { location.hash = '#/requests'; } }, 'Clear'), h('button', { type: 'submit', class: 'hidden', tabindex: -1 }, 'Filter'));
   root.append(
     h('div', { class: 'heading' }, h('h1', {}, 'Requests'), note, pause), filters,
@@ -157,7 +162,6 @@ export function requests({ root, at, latest, listen }) {
     const mine = query;
     const stream = asked();
     stream.delete('since');
-    stream.append('events', 'request');
     waiting = [];
     try {
       const list = await get(`/admin/v1/requests?${asked({ limit: 100 })}`);
@@ -166,7 +170,7 @@ export function requests({ root, at, latest, listen }) {
       list.data.forEach((r) => body.append(rowOf(r)));
       next = list.next || 0;
       tell();
-      listen(`?${stream}`);
+      listen(stream.size ? `?${stream}` : '');
     } catch (e) {
       text(note, e.message);
     }
@@ -200,6 +204,7 @@ export function requests({ root, at, latest, listen }) {
     moved: (to) => { query = to.query; load(); return true; },
     event: (name, data) => {
       if (name === 'lost') tell(data);
+      if (name === 'stats') suggest(data);
       if (name !== 'request') return;
       if (live) { prepend(data); return; }
       waiting = [...waiting.slice(-most), data];
