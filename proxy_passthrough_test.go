@@ -326,7 +326,7 @@ func (w *world) raw(method, path string) int {
 // every method, and nobody is asked.
 func TestUnknownPaths(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // which paths they are only has to be the same each time
+	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	bases := []string{"/v1/", "/", "/openai/v1/", "/openai/", "/openai/deployments/gpt-4o/", "/deployments/gpt-4o/", "/V1/", "/v2/", "/api/v1/", "/OpenAI/v1/"}
 	known := []string{"chat/completions", "responses", "embeddings", "files", "batches", "models", "images/generations", "audio/speech", "realtime", "vector_stores"}
@@ -376,7 +376,7 @@ func TestUnknownPaths(t *testing.T) {
 }
 
 // TestPassagesStream: events go on as they come; a client that leaves is followed;
-// a stream that breaks breaks here too, and no deployment is blamed.
+// a stream that breaks off does so here too, and no deployment is blamed.
 func TestPassagesStream(t *testing.T) {
 	t.Parallel()
 	var left sync.WaitGroup

@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -114,7 +115,7 @@ func TestRealtimeLimits(t *testing.T) {
 				if strings.Join(rec.Shadowed, ",") != tt.shadowed {
 					w.t.Errorf("shadowed %v", rec.Shadowed)
 				}
-				if third, err := w.dial(realtimePath); third.resp.StatusCode != 101 && tt.name != "requests count sessions alone" {
+				if third, err := w.dial(realtimePath); third.resp.StatusCode != http.StatusSwitchingProtocols && tt.name != "requests count sessions alone" {
 					w.t.Errorf("a slot is still taken: %v", err)
 				} else if err == nil {
 					third.leave()
@@ -139,7 +140,7 @@ func TestRealtimeDebt(t *testing.T) {
 		if e := s.last("error"); e.Error.Code != "tokens_exceed_team_limit" && e.Error.Code != "rate_limit_exceeded" || e.Error.EventID != "" {
 			w.t.Errorf("in debt it is told %s", e.raw)
 		}
-		if other, err := w.dial(realtimePath); err == nil || other.resp.StatusCode != 429 {
+		if other, err := w.dial(realtimePath); err == nil || other.resp.StatusCode != http.StatusTooManyRequests {
 			w.t.Errorf("another session in debt: %v", err)
 		}
 		go func() { _, _ = s.until("") }()

@@ -75,9 +75,9 @@ func (w *world) dial(path string, headers ...string) (*session, error) {
 }
 
 // begin opens a session and reads its beginning.
-func (w *world) begin(headers ...string) *session {
+func (w *world) begin() *session {
 	w.t.Helper()
-	s, err := w.dial(realtimePath, headers...)
+	s, err := w.dial(realtimePath)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -28,38 +28,16 @@ const (
 
 // Path returns the operation's path below a base URL, without a slash around it.
 func (o Operation) Path() string {
-	switch o {
-	case Chat:
-		return "chat/completions"
-	case Responses:
-		return "responses"
-	case Compact:
-		return "responses/compact"
-	case Completions:
-		return "completions"
-	case Embeddings:
-		return "embeddings"
-	case Moderations:
-		return "moderations"
-	case Images:
-		return "images/generations"
-	case Speech:
-		return "audio/speech"
-	case ImageEdits:
-		return "images/edits"
-	case Transcriptions:
-		return "audio/transcriptions"
-	case Translations:
-		return "audio/translations"
-	case Realtime:
-		return "realtime"
-	case Files:
-		return "files"
-	case Batches:
-		return "batches"
-	default:
+	paths := [...]string{
+		Chat: "chat/completions", Responses: "responses", Compact: "responses/compact", Completions: "completions",
+		Embeddings: "embeddings", Moderations: "moderations", Images: "images/generations", Speech: "audio/speech",
+		ImageEdits: "images/edits", Transcriptions: "audio/transcriptions", Translations: "audio/translations",
+		Realtime: "realtime", Files: "files", Batches: "batches",
+	}
+	if int(o) >= len(paths) {
 		return ""
 	}
+	return paths[o]
 }
 
 // Generates reports whether a model answers the request's text with text of its

@@ -92,18 +92,18 @@ func (p *Passage) below(u *url.URL, route string) (string, error) {
 	if !ok || slash != strings.HasSuffix(route, "/*") {
 		return "", badPath()
 	}
-	path := p.Path
 	if !slash {
-		return path, nil
+		return p.Path, nil
 	}
+	steps := []string{p.Path}
 	for step := range strings.SplitSeq(rest, "/") {
 		plain, err := url.PathUnescape(step)
 		if err != nil || !plainStep(plain) {
 			return "", badPath()
 		}
-		path += "/" + url.PathEscape(plain)
+		steps = append(steps, url.PathEscape(plain))
 	}
-	return path, nil
+	return strings.Join(steps, "/"), nil
 }
 
 // plainStep reports whether a step of a path is one step to every reader, whatever

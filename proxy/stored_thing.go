@@ -42,6 +42,9 @@ type thing struct {
 // thingRoutes adds the paths of files, batches and stored chats.
 func (g *Gateway) thingRoutes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 	files, batches, chats := g.files(), g.batches(), g.chats()
+	for _, base := range bases() { // openai-node names a deployment, which decides nothing
+		e.POST(base+"batches", g.createBatch, m...)
+	}
 	for _, base := range resourceBases() {
 		e.POST(base+"files", g.uploadFile, m...)
 		e.GET(base+"files", g.list(files), m...)
@@ -49,7 +52,6 @@ func (g *Gateway) thingRoutes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 		e.GET(base+"files/:id/content", g.one(files, "/content"), m...)
 		e.DELETE(base+"files/:id", g.one(files, ""), m...)
 
-		e.POST(base+"batches", g.createBatch, m...)
 		e.GET(base+"batches", g.list(batches), m...)
 		e.GET(base+"batches/:id", g.one(batches, ""), m...)
 		e.POST(base+"batches/:id/cancel", g.one(batches, "/cancel"), m...)

@@ -121,6 +121,11 @@ func (a *attempt) meaning(resp *http.Response) (*openai.Answer, policy.Outcome) 
 	if p := a.call.Passage; p != nil && p.Raw {
 		return a.content(resp)
 	}
+	return a.success(resp)
+}
+
+// success reads an answer below 300.
+func (a *attempt) success(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	stream := kind == "text/event-stream"
 	if stream != a.call.Request.Stream && (stream || !a.call.Request.Operation.Hears()) { // whisper cannot stream
