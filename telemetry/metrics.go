@@ -61,6 +61,7 @@ type Metrics struct {
 	store    store
 	reloads  reloads
 	sources  atomic.Pointer[Sources]
+	closed   atomic.Bool
 	hash     atomic.Pointer[string] // of the configuration; nil: it has none
 }
 
@@ -121,8 +122,12 @@ func (m *Metrics) make() error {
 // Handler serves the metrics to Prometheus.
 func (m *Metrics) Handler() http.Handler { return m.handler }
 
-// Close sends what is not sent yet, as far as that is quickly done.
+// Close sends what is not sent yet, as far as that is quickly done. It may be called
+// more than once.
 func (m *Metrics) Close(ctx context.Context) error {
+	if m.closed.Swap(true) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flush)
 	defer cancel()
 	if err := m.provider.Shutdown(ctx); err != nil && ctx.Err() == nil {

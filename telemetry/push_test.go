@@ -60,6 +60,9 @@ func TestPush(t *testing.T) {
 			if err := m.Close(context.Background()); err != nil {
 				t.Error(err)
 			}
+			if err := m.Close(context.Background()); err != nil {
+				t.Errorf("closed once more: %v", err)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			if path != tt.path {
