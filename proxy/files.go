@@ -133,7 +133,6 @@ func (g *Gateway) uploadFile(c echo.Context) error {
 		usage.From(c.Request().Context()).Outcome = usage.RefusedPolicy
 		return err
 	}
-	d.report(c.Response().Header())
 	file.filename = g.nameMarks(team.Name)[0] + file.filename
 	d.ids = g.files().ids(team.Name, home.deployment)
 	p := &openai.Passage{Path: "files", Body: func(string) (io.ReadCloser, string, int64, error) { return f.sent("", "") }}

@@ -287,7 +287,6 @@ func (g *Gateway) handle(c echo.Context, req *openai.Request, p *openai.Passage,
 	if err != nil {
 		return err
 	}
-	d.report(c.Response().Header())
 	call := d.call(c.Request(), model)
 	call.Passage = p
 	return g.forward(c, team, d, call, release)
@@ -307,6 +306,7 @@ func (g *Gateway) forward(c echo.Context, team Team, d *decision, call *openai.C
 	if err := g.enter(ctx, team, rec); err != nil {
 		return err
 	}
+	d.report(c.Response().Header())
 	showLimits(c, lease.held.Snapshot())
 	answer, err := g.ask(ctx, d, call, rec)
 	if err != nil {
