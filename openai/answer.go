@@ -26,13 +26,13 @@ type Call struct {
 // Passage is what a call sends that the gateway does not read: all of it but the
 // body and the deployment's name is decided before a deployment is chosen.
 type Passage struct {
-	Method string
-	Path   string              // below an API's base, without a slash before it
-	Named  bool                // Azure's classic paths name the deployment before it
-	Asked  bool                // the query names the deployment, in each API's own way
-	Dated  bool                // of these Azure's classic one is meant, where the deployment or Version has its api-version
-	Query  string              // without its api-version
-	Header map[string][]string // beside the call's
+	Method  string
+	Path    string              // below an API's base, without a slash before it
+	Named   bool                // Azure's classic paths name the deployment before it
+	Asked   bool                // the query names the deployment, in each API's own way
+	Preview bool                // a preview of Azure's classic API is meant: the deployment's, or else Version
+	Query   string              // without its api-version
+	Header  map[string][]string // beside the call's
 
 	// Version is the api-version of Azure's classic paths, for what has no other;
 	// "" for the paths of the deployment.

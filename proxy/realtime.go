@@ -91,10 +91,10 @@ func (g *Gateway) realtimeCall(c echo.Context, team Team) (*decision, *openai.Pa
 		share: team.share(rec.Key), team: team.Name, free: true,
 	}
 	passage := &openai.Passage{Method: http.MethodGet, Path: openai.Realtime.Path(), Asked: true, Query: kept.Encode(), Header: preview(r.Header)}
-	if version := query.Get("api-version"); isDate(version) {
+	if version := query.Get("api-version"); isDate(version) && strings.HasSuffix(version, "-preview") {
 		passage.Version = version
 	}
-	passage.Dated = passage.Version != "" || len(passage.Header) > 0
+	passage.Preview = passage.Version != "" || len(passage.Header) > 0
 	return d, passage, nil
 }
 

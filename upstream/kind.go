@@ -26,7 +26,7 @@ func (d *Deployment) URL(op openai.Operation) string { return d.address(op.Path(
 func (d *Deployment) passageURL(p *openai.Passage) string {
 	to := d.address(p.Path, p.Named && d.classic())
 	version := p.Version
-	if p.Dated && d.classic() {
+	if p.Preview && strings.HasSuffix(d.APIVersion, "-preview") {
 		version = d.APIVersion
 	}
 	name := "model="

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/azuresim"
+	"weir/openai"
 	"weir/upstream"
 	"weir/usage"
 )
@@ -258,4 +259,40 @@ func TestLessons(t *testing.T) {
 			t.Errorf("learned %+v", s)
 		}
 	})
+}
+
+// TestPreviews holds by which of Azure's APIs a deployment is asked where it is the
+// query that names it.
+func TestPreviews(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, kind, own, version string
+		preview                  bool
+		want                     string
+	}{
+		{"today's", "classic", "2025-04-01-preview", "", false, "/openai/v1/realtime?model=gpt-4o&a=b"},
+		{"the deployment's preview", "classic", "2025-04-01-preview", "", true, "/openai/realtime?api-version=2025-04-01-preview&deployment=gpt-4o&a=b"},
+		{"the deployment's preview before the client's", "classic", "2025-04-01-preview", "2024-10-01-preview", true, "/openai/realtime?api-version=2025-04-01-preview&deployment=gpt-4o&a=b"},
+		{"the client's preview", "classic", "2024-10-21", "2024-10-01-preview", true, "/openai/realtime?api-version=2024-10-01-preview&deployment=gpt-4o&a=b"},
+		{"the client's preview, of the v1 API", "v1", "v1", "2024-10-01-preview", true, "/openai/realtime?api-version=2024-10-01-preview&deployment=gpt-4o&a=b"},
+		{"no preview that anybody knows", "classic", "2024-10-21", "", true, "/openai/v1/realtime?model=gpt-4o&a=b"},
+		{"OpenAI's", "openai", "v1", "2024-10-01-preview", true, "/v1/realtime?model=gpt-4o&a=b"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(w *world) {
+				d := kinds("east")[tt.kind]
+				d.APIVersion = tt.own
+				w.deployments(d)
+			}, func(w *world) {
+				call := w.ask(`"model":"m",`)
+				call.Passage = &openai.Passage{Method: http.MethodGet, Path: "realtime", Asked: true, Query: "a=b", Preview: tt.preview, Version: tt.version}
+				w.do(call)
+				seen := w.east.Requests()[0]
+				if got := seen.Path + "?" + seen.RawQuery; got != tt.want {
+					t.Errorf("asked %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
 }
