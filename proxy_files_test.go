@@ -497,16 +497,21 @@ func TestUploadIsSentOnce(t *testing.T) {
 	}
 }
 
-// TestFilesBehindAnOpenBreaker: while a resource's deployments are left alone, so are
-// its files, and it says when to come again.
+// TestFilesBehindAnOpenBreaker: while all of a resource's deployments are left alone
+// that the team may use, so are its files, and it says when to come again. One that is
+// not is enough.
 func TestFilesBehindAnOpenBreaker(t *testing.T) {
 	t.Parallel()
 	bubble(t, plain, func(w *world) {
 		f := w.uploads("user_data", "a.txt", "x", asOther()...).filed(t)
+		others := w.uploads("user_data", "a.txt", "x").filed(t)
 		w.east.Script(steps("unavailable", "unavailable", "unavailable")...)
 		w.chat(of("gpt-35-turbo", say("hello")), asOther()...)
 		if w.unwell()["east/gpt-35-turbo"] == "" {
 			t.Fatal("its breaker is closed")
+		}
+		if got := w.gets("files/" + others.ID); got.status != http.StatusOK {
+			t.Errorf("by another deployment: %d %s", got.status, got.body)
 		}
 		got := w.gets("files/"+f.ID, asOther()...)
 		if code, _, _ := got.code(); got.status != http.StatusServiceUnavailable || code != "no_healthy_deployment" || got.header.Get("Retry-After") == "" {

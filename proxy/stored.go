@@ -111,11 +111,15 @@ func (g *Gateway) passage(c echo.Context, team Team, o owner, op openai.Operatio
 	r := c.Request()
 	rec := usage.From(r.Context())
 	p.Method = r.Method
-	return &openai.Call{
+	call := &openai.Call{
 		Request: &openai.Request{Operation: op, Stored: r.Method != http.MethodGet, Choices: 1},
 		Passage: p, Model: o.model, Only: o.deployment, Header: forwarded(r.Header), Share: team.share(rec.Key),
 		Retries: rec.Retry, Within: patience(r.Header), Regions: team.Regions, Bearer: bearer(r.Header),
 	}
+	if i := slices.IndexFunc(g.cfg.Backends, func(r Resource) bool { return r.Name == o.deployment && len(r.Models) > 0 }); i >= 0 {
+		g.carried(call, team, g.cfg.Backends[i])
+	}
+	return call
 }
 
 // passable returns what goes along of a query: the parameters that the API has.
