@@ -39,7 +39,7 @@ type program struct {
 }
 
 // TestClients drives every client at every endpoint that it knows, prints what each
-// was seen to do, and holds docs/compatibility.md to that.
+// was seen to do, and holds docs/compatibility.md to that (A17, A18).
 func TestClients(t *testing.T) {
 	t.Parallel()
 	programs := []program{
