@@ -79,6 +79,12 @@ func simulated() azuresim.Config {
 			"gpt-4o":       {Model: "gpt-4o-2024-11-20", TPM: 300_000, RPM: 1_800, ContextWindow: 128_000, MaxOutput: 16_384, Gap: slowly},
 			"gpt-35-turbo": {Model: "gpt-35-turbo-0125", TPM: 300_000, RPM: 1_800, ContextWindow: 16_385, MaxOutput: 4_096, Gap: slowly},
 			"gpt-5":        {Model: "gpt-5-2025-08-07", TPM: 300_000, RPM: 1_800, ContextWindow: 400_000, MaxOutput: 128_000, Reasoning: true, Gap: slowly},
+
+			"gpt-realtime":           {Model: "gpt-realtime"},
+			"text-embedding-3-small": {Model: "text-embedding-3-small"},
+			"whisper-1":              {Model: "whisper-1"},
+			"gpt-image-1":            {Model: "gpt-image-1"},
+			"gpt-4o-mini-tts":        {Model: "gpt-4o-mini-tts"},
 		},
 	}
 }
