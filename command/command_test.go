@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -274,6 +275,29 @@ func TestConfigSchema(t *testing.T) {
 	t.Parallel()
 	if got := weir(t, "", "config", "schema"); got.code != exitOK || got.out != string(config.Schema()) {
 		t.Errorf("config schema: code %d, %d bytes, want those of the schema", got.code, len(got.out))
+	}
+}
+
+// TestConfigShow holds that a configuration is shown with its defaults, without its
+// secrets, and not at all where it has errors.
+func TestConfigShow(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const file = "version: 1\nbackends: { azure: { endpoint: https://a.openai.azure.com, auth: { api_key: canary-of-the-key } } }\n" +
+		"models: { gpt-4o: { deployments: [{ backend: azure, deployment: chat }] } }\n"
+	write(file)
+	got := weir(t, "", "config", "show", "-c", path)
+	if got.code != exitOK || !strings.Contains(got.out, "deployment: chat") || !strings.Contains(got.out, "listen: 127.0.0.1:8080") || strings.Contains(got.out+got.err, "canary") {
+		t.Errorf("config show: code %d\n%s%s", got.code, got.out, got.err)
+	}
+	write(file + "nonsense: 1\n")
+	if got := weir(t, "", "config", "show", "-c", path); got.code == exitOK || got.out != "" || !strings.Contains(got.err, "nonsense") {
+		t.Errorf("of what has errors: code %d\n%s%s", got.code, got.out, got.err)
 	}
 }
 

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -24,5 +25,20 @@ func configCommand(s *streams) *cobra.Command {
 			return nil
 		},
 	})
+	show := &cobra.Command{
+		Use:   "show",
+		Short: "Print the configuration that serve would take, with its defaults and without its secrets",
+		Args:  cobra.NoArgs,
+	}
+	path := configFlag(show)
+	show.RunE = func(*cobra.Command, []string) error {
+		f, _, err := s.load(*path, sources{})
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(s.out, config.Shown(f))
+		return err
+	}
+	cmd.AddCommand(show)
 	return cmd
 }
