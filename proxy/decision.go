@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+
+	"weir/openai"
+	"weir/policy"
+	"weir/usage"
+)
+
+// decision is what became of a request before it was sent.
+type decision struct {
+	operation openai.Operation
+	request   *openai.Request
+	fitted    policy.Fitted
+	model     Model
+	choices   int64
+	regions   []string // that it may be sent to; empty: any
+	usage     bool     // the client asked for a usage chunk
+	stream    bool
+	escaped   int
+	window    policy.Window
+	rough     bool         // fitted.Prompt is a bound, and the request was not counted
+	attached  openai.Usage // roughly, of the files of a form; part of fitted.Prompt
+	share     openai.Share
+
+	team string // whose it is
+	only string // the deployment that must answer; "" any will do
+	free bool   // what was used has been charged already
+
+	metered bool // what is handed on as it is may say what it used
+
+	behind bool // upstream goes on with it when nobody listens
+
+	// ids returns the edits that make of the ids in an answer, or in an event of
+	// one, those that the team knows; from is who gave it. Nil: it has none.
+	ids   func(root openai.Value, from string) []openai.Edit
+	names map[string]string // the team's ids, by those of upstream that the request names
+
+	// ask answers by more than one call; nil: one is sent.
+	ask func(ctx context.Context, rec *usage.Record) (*openai.Answer, error)
+
+	reserved int64    // the tokens that were asked of the allowance
+	shadow   []string // what would have been refused, by code, or changed
+
+	marked bool          // there were special tokens to be made harmless
+	judged policy.Fitted // what fitting came to, whether or not it was carried out
+}
+
+// call returns what goes upstream.
+func (d *decision) call(r *http.Request, m Model) *openai.Call {
+	call := &openai.Call{
+		Request: d.request, Model: m.Name, Added: d.fitted.Set, Header: forwarded(r.Header),
+		Prompt: d.fitted.Prompt, Output: d.fitted.Output,
+	}
+	call.Share = d.share
+	call.Retries = usage.From(r.Context()).Retry
+	call.Within = patience(r.Header)
+	call.Regions = d.regions
+	call.Bearer = bearer(r.Header)
+	call.Only = d.only
+	return call
+}
+
+// prompt returns the prompt's length, which it counts where nobody has.
+func (d *decision) prompt() int64 {
+	if d.rough && d.request != nil {
+		d.fitted.Prompt, d.rough = d.model.prompt(d.request).Total, false
+	}
+	return d.fitted.Prompt
+}
