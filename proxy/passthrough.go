@@ -132,8 +132,8 @@ func (g *Gateway) handed(r *http.Request, team Team, p Passage, path string) (*o
 }
 
 // carried lets a call go by a model of the resource that the team may use: one that
-// can take it now, or else the first. It reports whether there is one.
-func (g *Gateway) carried(call *openai.Call, team Team, r Resource) bool {
+// can take it now, or else the first.
+func (g *Gateway) carried(call *openai.Call, team Team, r Resource) {
 	first := ""
 	for _, name := range r.Models {
 		if team.Models != nil && !team.Models[name] {
@@ -144,11 +144,10 @@ func (g *Gateway) carried(call *openai.Call, team Team, r Resource) bool {
 		}
 		call.Model = name
 		if slices.ContainsFunc(g.cfg.Upstream.Candidates(call), func(c openai.Candidate) bool { return c.Chosen }) {
-			return true
+			return
 		}
 	}
 	call.Model = first
-	return first != ""
 }
 
 // unversioned returns a query without its api-version, which each resource has of
