@@ -31,7 +31,10 @@ func Trace(tracer trace.Tracer, exclude ...string) echo.MiddlewareFunc {
 				return next(c)
 			}
 			req := c.Request()
-			ctx := propagator.Extract(req.Context(), propagation.HeaderCarrier(req.Header))
+			ctx := req.Context()
+			if _, ok := req.Header["Traceparent"]; ok { // to look for nothing costs more than to see that there is nothing
+				ctx = propagator.Extract(ctx, propagation.HeaderCarrier(req.Header))
+			}
 			ctx, span := tracer.Start(ctx, spanName(c), kind...)
 			c.SetRequest(req.WithContext(ctx))
 			if !span.IsRecording() {

@@ -1,20 +1,17 @@
 package telemetry
 
 import (
-	"context"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 
 	"weir/usage"
 )
 
 // attempts are the metrics of what deployments were asked.
 type attempts struct {
-	duration metric.Float64Histogram
 	ended    counters[attempted]
-	timed    *cache[tried, labeled]
+	duration *cache[tried, *distribution]
 	again    counters[retried]
 	rescued  counters[string]
 }
@@ -31,13 +28,13 @@ type (
 
 func newAttempts(k *maker) attempts {
 	model := func(name string) []attribute.KeyValue { return []attribute.KeyValue{attribute.String("model", name)} }
+	duration := k.histograms.add("weir.upstream.duration", "s", "How long deployments took for an attempt, until its last byte.", durations())
 	return attempts{
-		duration: k.histogram("weir.upstream.duration", "s", "How long deployments took for an attempt, until its last byte.", durations()),
 		ended: newCounters(k, described{name: "weir.upstream.attempts", help: "Attempts at deployments that have ended, by how and why."}, func(a attempted) []attribute.KeyValue {
 			return []attribute.KeyValue{attribute.String("deployment", a.deployment), attribute.String("result", a.result), attribute.String("reason", a.reason)}
 		}, func(a attempted) attempted { return attempted{tried{other, a.result}, other} }),
-		timed: newCache(func(t tried) labeled {
-			return label(attribute.String("deployment", t.deployment), attribute.String("result", t.result))
+		duration: newCache(func(t tried) *distribution {
+			return duration.with(attribute.String("deployment", t.deployment), attribute.String("result", t.result))
 		}, func(t tried) tried { return tried{other, t.result} }),
 		again: newCounters(k, described{name: "weir.retries", help: "Attempts that followed another one of the same request, by why that had failed."}, func(r retried) []attribute.KeyValue {
 			return []attribute.KeyValue{attribute.String("model", r.model), attribute.String("reason", r.reason)}
@@ -46,22 +43,36 @@ func newAttempts(k *maker) attempts {
 	}
 }
 
+// attempt is where one attempt is measured.
+type attempt struct {
+	ended    *count
+	duration *distribution
+}
+
+// at returns where an attempt is measured that ended so.
+func (a *attempts) at(deployment, result, reason string) attempt {
+	t := tried{deployment, result}
+	return attempt{a.ended.at(attempted{t, reason}), a.duration.at(t)}
+}
+
 // take measures the attempts of a request.
-func (a *attempts) take(ctx context.Context, r *usage.Record, v facts, m *Metrics) {
+func (a *attempts) take(r *usage.Record, p *path, from *origin, reasons map[string]bool) {
 	last := len(r.Attempts) - 1
 	for i := range r.Attempts {
-		deployment := v.deployments.fold(r.Attempts[i].Deployment)
-		result, reason := end(r, i)
-		reason = told(m.reasons, reason)
-		t := tried{deployment, result}
-		a.ended.at(attempted{t, reason}).Add(1)
-		a.duration.Record(ctx, lasted(r, i).Seconds(), a.timed.at(t)...)
-		if i < last {
-			a.again.at(retried{v.model, reason}).Add(1)
+		to := p.answer
+		if i < last || !p.answered {
+			result, reason := end(r, i)
+			reason = told(reasons, reason)
+			to = a.at(p.deployments.fold(r.Attempts[i].Deployment), result, reason)
+			if i < last {
+				a.again.at(retried{p.model, reason}).Add(1)
+			}
 		}
+		to.ended.Add(1)
+		to.duration.record(lasted(r, i).Seconds(), from)
 	}
 	if last > 0 && r.Outcome == usage.OK {
-		a.rescued.at(v.model).Add(1)
+		a.rescued.at(p.model).Add(1)
 	}
 }
 

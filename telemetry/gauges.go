@@ -125,24 +125,23 @@ func bit(b bool) float64 {
 
 // store are the metrics of what counts the limits, where that is not this process.
 type store struct {
-	duration metric.Float64Histogram
+	duration *cache[string, *distribution]
 	errors   counters[string]
-	ops      *cache[string, labeled]
 }
 
 func newStore(k *maker) store {
 	op := func(name string) []attribute.KeyValue { return []attribute.KeyValue{attribute.String("op", name)} }
+	duration := k.histograms.add("weir.limit.store.duration", "s", "How long round trips to the store of the limits took.",
+		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1})
 	return store{
-		duration: k.histogram("weir.limit.store.duration", "s", "How long round trips to the store of the limits took.",
-			[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1}),
-		errors: newCounters(k, described{name: "weir.limit.store.errors", help: "Round trips to the store of the limits that came to nothing."}, op, nil),
-		ops:    newCache(func(name string) labeled { return label(op(name)...) }, nil),
+		duration: newCache(func(name string) *distribution { return duration.with(op(name)...) }, nil),
+		errors:   newCounters(k, described{name: "weir.limit.store.errors", help: "Round trips to the store of the limits that came to nothing."}, op, nil),
 	}
 }
 
 // Stored measures a round trip to the store of the limits: reserve, settle or renew.
 func (m *Metrics) Stored(ctx context.Context, op string, took time.Duration, failed bool) {
-	m.store.duration.Record(ctx, took.Seconds(), m.store.ops.at(op)...)
+	m.store.duration.at(op).record(took.Seconds(), m.points.origin(ctx))
 	errors := m.store.errors.at(op) // a series that is there shows that nothing has failed
 	if failed {
 		errors.Add(1)

@@ -1,12 +1,10 @@
 package telemetry
 
 import (
-	"context"
 	"slices"
 	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/semconv/v1.41.0/genaiconv"
 
 	"weir/usage"
@@ -16,16 +14,10 @@ import (
 // the environment asks for it, of what follows it. To Azure the gateway is a client,
 // and each attempt an operation; to its own clients it is a server.
 type genai struct {
-	duration, firstChunk         metric.Float64Histogram // of the client's kind
-	request, firstToken, pertime metric.Float64Histogram // of the server's
-
-	usage         metric.Int64Histogram // of 1.41: input and output tokens
-	input, output metric.Int64Histogram // of what follows it, as spent
-	spent         counters[burnt]
-
-	client *cache[called, *callLabels]
-	server *cache[offered, labeled]
-	served *names // models as answers name them
+	client *cache[called, *calls]
+	server *cache[offered, *offers]
+	spent  counters[burnt] // of what follows 1.41; nil: nobody asks for that
+	served *names          // models as answers name them
 
 	statuses map[int]string // as words, which are made once
 }
@@ -51,8 +43,23 @@ type (
 	}
 )
 
-// callLabels are those of an operation, and of its tokens of either type.
-type callLabels struct{ all, input, output labeled }
+// The histograms of the gateway's either part.
+type (
+	calls  struct{ duration, firstChunk, input, output *distribution }
+	offers struct{ duration, firstToken, perToken *distribution }
+)
+
+// convention is a metric as the conventions have it.
+type convention interface {
+	Name() string
+	Unit() string
+	Description() string
+}
+
+// conventional makes a histogram of the conventions.
+func (h *histograms) conventional(c convention, bounds []float64) *histogram {
+	return h.add(c.Name(), c.Unit(), c.Description(), bounds)
+}
 
 // The buckets of the conventions.
 func operations() []float64 {
@@ -79,54 +86,56 @@ func newGenAI(k *maker, m *Metrics) *genai {
 	for code := 400; code < 600; code++ {
 		g.statuses[code] = strconv.Itoa(code)
 	}
-	request, err := genaiconv.NewServerRequestDuration(k.meter, metric.WithExplicitBucketBoundaries(operations()...))
-	k.note(nil, err)
-	first, err := genaiconv.NewServerTimeToFirstToken(k.meter, metric.WithExplicitBucketBoundaries(serverFirstTokens()...))
-	k.note(nil, err)
-	each, err := genaiconv.NewServerTimePerOutputToken(k.meter, metric.WithExplicitBucketBoundaries(serverPerTokens()...))
-	k.note(nil, err)
-	g.request, g.firstToken, g.pertime = request.Inst(), first.Inst(), each.Inst()
-	if slices.Contains(words(m.cfg.Getenv("OTEL_SEMCONV_STABILITY_OPT_IN")), latest) {
-		g.newest(k)
-	} else {
-		g.pinned(k)
-	}
-	g.client = newCache(func(c called) *callLabels {
-		kv := c.attributes()
-		of := func(kind string) labeled {
-			return label(append(slices.Clip(kv), attribute.String("gen_ai.token.type", kind))...)
-		}
-		return &callLabels{label(kv...), of("input"), of("output")}
-	}, called.folded)
-	g.server = newCache(func(o offered) labeled {
-		return label(conventional(o.operation, o.provider, o.model, o.served, o.failure)...)
+	h := k.histograms
+	request := h.conventional(genaiconv.ServerRequestDuration{}, operations())
+	first := h.conventional(genaiconv.ServerTimeToFirstToken{}, serverFirstTokens())
+	each := h.conventional(genaiconv.ServerTimePerOutputToken{}, serverPerTokens())
+	g.server = newCache(func(o offered) *offers {
+		kv := conventional(o.operation, o.provider, o.model, o.served, o.failure)
+		return &offers{request.with(kv...), first.with(kv...), each.with(kv...)}
 	}, func(o offered) offered { return offered{o.operation, o.provider, other, other, o.failure} })
+	if slices.Contains(words(m.cfg.Getenv("OTEL_SEMCONV_STABILITY_OPT_IN")), latest) {
+		g.client = newCache(newest(h), called.folded)
+		g.counted(k)
+	} else {
+		g.client = newCache(pinned(h), called.folded)
+	}
 	return g
 }
 
 // pinned makes what version 1.41 names.
-func (g *genai) pinned(k *maker) {
-	duration, err := genaiconv.NewClientOperationDuration(k.meter, metric.WithExplicitBucketBoundaries(operations()...))
-	k.note(nil, err)
-	first, err := genaiconv.NewClientOperationTimeToFirstChunk(k.meter, metric.WithExplicitBucketBoundaries(operations()...))
-	k.note(nil, err)
-	tokens, err := genaiconv.NewClientTokenUsage(k.meter, metric.WithExplicitBucketBoundaries(tokenCounts()...))
-	k.note(nil, err)
-	g.duration, g.firstChunk, g.usage = duration.Inst(), first.Inst(), tokens.Inst()
+func pinned(h *histograms) func(called) *calls {
+	duration := h.conventional(genaiconv.ClientOperationDuration{}, operations())
+	first := h.conventional(genaiconv.ClientOperationTimeToFirstChunk{}, operations())
+	tokens := h.conventional(genaiconv.ClientTokenUsage{}, tokenCounts())
+	return func(c called) *calls {
+		kv := c.attributes()
+		of := func(kind string) *distribution {
+			return tokens.with(append(slices.Clip(kv), attribute.String("gen_ai.token.type", kind))...)
+		}
+		return &calls{duration.with(kv...), first.with(kv...), of("input"), of("output")}
+	}
 }
 
+// inference is what the names of all begin with that has replaced that since.
+const inference = "gen_ai.client.inference."
+
 // newest makes what has replaced that since.
-func (g *genai) newest(k *maker) {
-	const inference = "gen_ai.client.inference."
-	g.duration = k.histogram(inference+"duration", "s", "How long inferences took.", operations())
-	g.firstChunk = k.histogram(inference+"time_to_first_chunk", "s", "How long it was until the first chunk of a stream.", operations())
-	tokens := func(kind string) metric.Int64Histogram {
-		h, err := k.meter.Int64Histogram(inference+"operation."+kind+"_tokens", metric.WithUnit("{token}"),
-			metric.WithDescription("How many "+kind+" tokens an inference used."), metric.WithExplicitBucketBoundaries(tokenCounts()...))
-		k.note(nil, err)
-		return h
+func newest(h *histograms) func(called) *calls {
+	duration := h.add(inference+"duration", "s", "How long inferences took.", operations())
+	first := h.add(inference+"time_to_first_chunk", "s", "How long it was until the first chunk of a stream.", operations())
+	tokens := func(kind string) *histogram {
+		return h.add(inference+"operation."+kind+"_tokens", "{token}", "How many "+kind+" tokens an inference used.", tokenCounts())
 	}
-	g.input, g.output = tokens("input"), tokens("output")
+	input, output := tokens("input"), tokens("output")
+	return func(c called) *calls {
+		kv := c.attributes()
+		return &calls{duration.with(kv...), first.with(kv...), input.with(kv...), output.with(kv...)}
+	}
+}
+
+// counted makes the counters that are beside it.
+func (g *genai) counted(k *maker) {
 	kinds := map[string]counters[burnt]{}
 	for kind, help := range map[string]string{
 		"input": "Input tokens that were used.", "output": "Output tokens that were used.",
@@ -162,51 +171,61 @@ func (c called) folded() called {
 	return called{operation: c.operation, model: other, deployment: other, served: other, failure: c.failure, backend: Backend{Provider: c.backend.Provider}}
 }
 
-// take measures a request.
-func (g *genai) take(ctx context.Context, r *usage.Record, v facts) {
-	answered := g.served.fold(r.Served)
-	last := len(r.Attempts) - 1
-	for i := range r.Attempts {
-		c := called{operation: r.Operation, model: v.model, deployment: v.deployments.fold(r.Attempts[i].Deployment)}
-		c.backend, c.failure = v.backend(c.deployment), g.failure(r, i)
-		if i == last {
-			c.served = answered
-		}
-		l := g.client.at(c)
-		g.duration.Record(ctx, lasted(r, i).Seconds(), l.all...)
-		if i < last {
-			continue
-		}
-		if r.Stream && r.FirstToken > 0 {
-			g.firstChunk.Record(ctx, max(0, r.FirstToken-r.Attempts[i].Began).Seconds(), l.all...)
-		}
-		if r.Input+r.Output > 0 {
-			g.tokens(ctx, r, c, l)
-		}
+// call returns what an operation is that attempt i of a request is.
+func (g *genai) call(r *usage.Record, v *facts, i int) called {
+	c := called{operation: r.Operation, model: v.model, deployment: v.deployments.fold(r.Attempts[i].Deployment)}
+	c.backend, c.failure = v.backend(c.deployment), g.failure(r, i)
+	if i == len(r.Attempts)-1 {
+		c.served = v.served
 	}
+	return c
+}
+
+// offer returns where a request is measured as its client sees it.
+func (g *genai) offer(r *usage.Record, v *facts) *offers {
 	wrong := ""
 	if r.Status >= 400 {
 		wrong = g.status(r.Status)
 	}
-	at := g.server.at(offered{r.Operation, v.backend(v.deployment).Provider, v.model, answered, wrong})
-	g.request.Record(ctx, r.Duration.Seconds(), at...)
+	return g.server.at(offered{r.Operation, v.backend(v.deployment).Provider, v.model, v.served, wrong})
+}
+
+// take measures a request.
+func (g *genai) take(r *usage.Record, p *path, from *origin) {
+	last := len(r.Attempts) - 1
+	for i := range r.Attempts {
+		to := p.call
+		if i < last || !p.answered {
+			to = g.client.at(g.call(r, &p.facts, i))
+		}
+		to.duration.record(lasted(r, i).Seconds(), from)
+		if i < last {
+			continue
+		}
+		if r.Stream && r.FirstToken > 0 {
+			to.firstChunk.record(max(0, r.FirstToken-r.Attempts[i].Began).Seconds(), from)
+		}
+		if r.Input+r.Output > 0 {
+			to.input.record(float64(r.Input), from)
+			to.output.record(float64(r.Output), from)
+			g.spend(r, p, i)
+		}
+	}
+	p.offer.duration.record(r.Duration.Seconds(), from)
 	if r.Stream && r.FirstToken > 0 && r.Outcome == usage.OK {
-		g.firstToken.Record(ctx, r.FirstToken.Seconds(), at...)
+		p.offer.firstToken.record(r.FirstToken.Seconds(), from)
 		if each, ok := perToken(r); ok {
-			g.pertime.Record(ctx, each, at...)
+			p.offer.perToken.record(each, from)
 		}
 	}
 }
 
-// tokens measures what the answering attempt used.
-func (g *genai) tokens(ctx context.Context, r *usage.Record, c called, l *callLabels) {
-	if g.usage != nil {
-		g.usage.Record(ctx, r.Input, l.input...)
-		g.usage.Record(ctx, r.Output, l.output...)
+// spend counts what the answering attempt used, where the newest names are asked for.
+func (g *genai) spend(r *usage.Record, p *path, i int) {
+	if g.spent.cache == nil {
 		return
 	}
-	g.input.Record(ctx, r.Input, l.all...)
-	g.output.Record(ctx, r.Output, l.all...)
+	c := g.call(r, &p.facts, i)
 	for _, used := range [...]struct {
 		kind string
 		n    int64

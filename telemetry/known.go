@@ -31,6 +31,8 @@ type vocabulary struct {
 
 	backends  map[string]Backend
 	elsewhere Backend // of all others
+
+	paths paths
 }
 
 // backend returns where a deployment is.

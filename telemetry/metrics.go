@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,8 +36,9 @@ type MetricsConfig struct {
 	Getenv func(name string) string
 	Log    *slog.Logger // of metrics that cannot be delivered; nil: nothing is logged
 
-	// Reader reads the metrics too, whatever the environment says; nil: none does.
-	Reader sdk.Reader
+	// Reader returns what reads the metrics too, whatever the environment says. The
+	// histograms come to it by the producer that it is given. Nil: none does.
+	Reader func(sdk.Producer) sdk.Reader
 }
 
 // Build is what a program was built from.
@@ -49,6 +51,8 @@ type Metrics struct {
 	meter    metric.Meter
 	provider *sdk.MeterProvider
 	cfg      MetricsConfig
+	measures histograms
+	points   pointing
 
 	words   *atomic.Pointer[vocabulary]
 	codes   map[string]bool
@@ -77,30 +81,32 @@ func NewMetrics(ctx context.Context, cfg MetricsConfig) (*Metrics, error) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(), exporter.WithoutTargetInfo())
+	m := &Metrics{
+		handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
+		cfg:     cfg, words: newWords(), codes: codes(cfg.Codes), reasons: reasons(),
+		points: pointing(strings.ToLower(strings.TrimSpace(cfg.Getenv("OTEL_METRICS_EXEMPLAR_FILTER")))),
+	}
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(), exporter.WithoutTargetInfo(),
+		exporter.WithProducer(&reading{of: &m.measures}))
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: making the exporter: %w", err)
 	}
 	options := []sdk.Option{sdk.WithReader(reader), sdk.WithCardinalityLimit(0)}
 	if cfg.Reader != nil {
-		options = append(options, sdk.WithReader(cfg.Reader))
+		options = append(options, sdk.WithReader(cfg.Reader(&reading{of: &m.measures})))
 	}
-	pushed, err := pushing(ctx, cfg)
+	pushed, err := pushing(ctx, cfg, &m.measures)
 	if err != nil {
 		return nil, err
 	}
-	m := &Metrics{
-		handler:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
-		provider: sdk.NewMeterProvider(append(options, pushed...)...),
-		cfg:      cfg, words: newWords(), codes: codes(cfg.Codes), reasons: reasons(),
-	}
+	m.provider = sdk.NewMeterProvider(append(options, pushed...)...)
 	m.meter = m.provider.Meter(scope)
 	return m, m.make()
 }
 
 // make makes the instruments.
 func (m *Metrics) make() error {
-	k := &maker{meter: m.meter}
+	k := &maker{meter: m.meter, histograms: &m.measures}
 	m.requests = newRequests(k, m.cfg)
 	m.attempts = newAttempts(k)
 	if m.cfg.GenAI {
@@ -142,35 +148,12 @@ func (m *Metrics) Take(ctx context.Context, r *usage.Record) {
 	if slices.Contains(m.cfg.Exclude, r.Route) {
 		return
 	}
-	v := m.facts(r)
-	m.requests.take(ctx, r, v)
-	m.attempts.take(ctx, r, v, m)
+	p, from := m.path(r), m.points.origin(ctx)
+	m.requests.take(r, p, from)
+	m.attempts.take(r, p, from, m.reasons)
 	if m.genai != nil && r.Operation != "" {
-		m.genai.take(ctx, r, v)
+		m.genai.take(r, p, from)
 	}
-}
-
-// facts are a record's own as labels have them.
-type facts struct {
-	*vocabulary
-
-	model, deployment, team, key, code string
-}
-
-// facts returns what the labels of a record's series are.
-func (m *Metrics) facts(r *usage.Record) facts {
-	v := facts{vocabulary: m.words.Load()}
-	v.model, v.deployment, v.code = v.models.fold(r.Model), v.deployments.fold(r.Deployment), told(m.codes, r.Code)
-	if r.Model == "" && (r.Code == "model_not_found" || r.Code == "DeploymentNotFound") {
-		v.model = other
-	}
-	if m.cfg.Team {
-		v.team = v.teams.fold(r.Team)
-	}
-	if m.cfg.Key {
-		v.key = r.Key
-	}
-	return v
 }
 
 // live is what is under way for a model.

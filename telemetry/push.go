@@ -13,7 +13,7 @@ import (
 // pushing returns what sends metrics by OTLP, where the environment asks for it. The
 // names of intervals, endpoints, headers, compression and time-outs are those of the
 // OpenTelemetry specification.
-func pushing(ctx context.Context, cfg MetricsConfig) ([]sdk.Option, error) {
+func pushing(ctx context.Context, cfg MetricsConfig, h *histograms) ([]sdk.Option, error) {
 	if !Exports(cfg.Getenv, "METRICS", cfg.Log) {
 		return nil, nil
 	}
@@ -25,7 +25,11 @@ func pushing(ctx context.Context, cfg MetricsConfig) ([]sdk.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []sdk.Option{sdk.WithResource(about), sdk.WithReader(sdk.NewPeriodicReader(&pusher{Exporter: e, log: cfg.Log}))}, nil
+	if _, ok := e.Aggregation(sdk.InstrumentKindHistogram).(sdk.AggregationBase2ExponentialHistogram); ok {
+		cfg.Log.Warn("histograms have the buckets that are documented, and no others", "variable", "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION")
+	}
+	read := &reading{of: h, delta: e.Temporality(sdk.InstrumentKindHistogram) == metricdata.DeltaTemporality, read: map[*distribution]already{}}
+	return []sdk.Option{sdk.WithResource(about), sdk.WithReader(sdk.NewPeriodicReader(&pusher{Exporter: e, log: cfg.Log}, sdk.WithProducer(read)))}, nil
 }
 
 // pusher hands metrics to their exporter, and logs once when it fails and once when

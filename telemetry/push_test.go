@@ -13,9 +13,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	sdk "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-
 	"weir/telemetry"
 )
 
@@ -95,18 +92,11 @@ func TestNothingIsPushedUnasked(t *testing.T) {
 // instruments.
 func TestReadersSeeTheSame(t *testing.T) {
 	t.Parallel()
-	reader := sdk.NewManualReader()
-	m := measured(t, func(cfg *telemetry.MetricsConfig) { cfg.Reader = reader })
+	m, reader := readable(t, nil)
 	m.Take(t.Context(), failedOver())
-	var data metricdata.ResourceMetrics
-	if err := reader.Collect(t.Context(), &data); err != nil {
-		t.Fatal(err)
-	}
 	read := map[string]bool{}
-	for _, scope := range data.ScopeMetrics {
-		for _, metric := range scope.Metrics {
-			read[strings.NewReplacer(".", "_").Replace(metric.Name)] = true
-		}
+	for name := range collected(t, reader) {
+		read[strings.NewReplacer(".", "_").Replace(name)] = true
 	}
 	for name := range ours(t, exposed(t, m)) {
 		base := strings.TrimSuffix(strings.TrimSuffix(name, "_total"), "_seconds")

@@ -1,11 +1,9 @@
 package telemetry
 
 import (
-	"context"
 	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 
 	"weir/usage"
 )
@@ -33,12 +31,10 @@ func errorsOf() []float64 {
 
 // requests are the metrics of whole requests.
 type requests struct {
-	duration, overhead, first, each, estimate metric.Float64Histogram
-
 	ended     counters[ended]
-	timed     *cache[timed, [2]labeled]
-	served    *cache[served, labeled]
-	models    *cache[string, labeled]
+	timed     *cache[timed, [2]*distribution]
+	served    *cache[served, [2]*distribution]
+	estimate  *cache[string, *distribution]
 	used      *cache[spender, *use]
 	again     counters[string]
 	refused   counters[refusal]
@@ -105,26 +101,12 @@ func mode(shadow bool) attribute.KeyValue {
 }
 
 func newRequests(k *maker, cfg MetricsConfig) requests {
-	q := requests{
-		duration: k.histogram("weir.request.duration", "s", "How long requests took, until their last byte.", durations()),
-		overhead: k.histogram("weir.overhead", "s", "How long the gateway itself kept clients from the first byte of their answers.", overheads()),
-		first:    k.histogram("weir.time_to_first_token", "s", "How long it was until the first content of a stream.", firstTokens()),
-		each:     k.histogram("weir.time_per_output_token", "s", "How long each token of a stream took behind its first content.", perTokens()),
-		estimate: k.histogram("weir.token.estimate.error.ratio", "",
-			"How far the gateway's count of a prompt is above (or, below 0, under) what upstream reports, as a share of the latter.", errorsOf()),
-	}
+	var q requests
+	q.timings(k.histograms)
 	q.ended = newCounters(k, described{name: "weir.requests", help: "Requests that have ended, by how and by the code of the error that was sent."}, func(e ended) []attribute.KeyValue {
 		return who(cfg, e.team, e.key, attribute.String("route", e.route), attribute.String("model", e.model),
 			attribute.String("outcome", string(e.outcome)), attribute.String("code", e.code))
 	}, func(e ended) ended { return ended{other, other, e.team, e.key, e.outcome, other} })
-	q.timed = newCache(func(t timed) [2]labeled {
-		return [2]labeled{label(attribute.String("route", t.route), attribute.String("model", t.model),
-			attribute.String("stream", strconv.FormatBool(t.stream)), attribute.String("outcome", string(t.outcome))), label(attribute.String("route", t.route))}
-	}, func(t timed) timed { return timed{other, other, t.stream, t.outcome} })
-	q.served = newCache(func(s served) labeled {
-		return label(attribute.String("model", s.model), attribute.String("deployment", s.deployment))
-	}, func(served) served { return served{other, other} })
-	q.models = newCache(func(model string) labeled { return label(attribute.String("model", model)) }, nil)
 	q.again = newCounters(k, described{name: "weir.client.retries", help: "Requests that the client says it has sent before."}, func(team string) []attribute.KeyValue {
 		return who(MetricsConfig{Team: cfg.Team}, team, "")
 	}, nil)
@@ -140,6 +122,26 @@ func newRequests(k *maker, cfg MetricsConfig) requests {
 	q.used = newUse(k, cfg)
 	q.decisions = newDecisions(k)
 	return q
+}
+
+// timings makes the histograms.
+func (q *requests) timings(h *histograms) {
+	duration := h.add("weir.request.duration", "s", "How long requests took, until their last byte.", durations())
+	overhead := h.add("weir.overhead", "s", "How long the gateway itself kept clients from the first byte of their answers.", overheads())
+	first := h.add("weir.time_to_first_token", "s", "How long it was until the first content of a stream.", firstTokens())
+	each := h.add("weir.time_per_output_token", "s", "How long each token of a stream took behind its first content.", perTokens())
+	estimate := h.add("weir.token.estimate.error.ratio", "",
+		"How far the gateway's count of a prompt is above (or, below 0, under) what upstream reports, as a share of the latter.", errorsOf())
+	q.timed = newCache(func(t timed) [2]*distribution {
+		route := attribute.String("route", t.route)
+		return [2]*distribution{duration.with(route, attribute.String("model", t.model),
+			attribute.String("stream", strconv.FormatBool(t.stream)), attribute.String("outcome", string(t.outcome))), overhead.with(route)}
+	}, func(t timed) timed { return timed{other, other, t.stream, t.outcome} })
+	q.served = newCache(func(s served) [2]*distribution {
+		at := []attribute.KeyValue{attribute.String("model", s.model), attribute.String("deployment", s.deployment)}
+		return [2]*distribution{first.with(at...), each.with(at...)}
+	}, func(served) served { return served{other, other} })
+	q.estimate = newCache(func(model string) *distribution { return estimate.with(attribute.String("model", model)) }, nil)
 }
 
 // newUse makes the counters of tokens and of money.
@@ -186,21 +188,22 @@ func newDecisions(k *maker) *cache[decider, *decisions] {
 }
 
 // take measures a request.
-func (q *requests) take(ctx context.Context, r *usage.Record, v facts) {
-	q.ended.at(ended{r.Route, v.model, v.team, v.key, r.Outcome, v.code}).Add(1)
-	times := q.timed.at(timed{r.Route, v.model, r.Stream, r.Outcome})
-	q.duration.Record(ctx, r.Duration.Seconds(), times[0]...)
+func (q *requests) take(r *usage.Record, p *path, from *origin) {
+	p.ended.Add(1)
+	p.duration.record(r.Duration.Seconds(), from)
 	if r.Outcome != usage.ClientGone {
-		q.overhead.Record(ctx, overhead(r).Seconds(), times[1]...)
+		p.overhead.record(overhead(r).Seconds(), from)
 	}
 	if r.Stream && r.FirstToken > 0 {
-		q.streamed(ctx, r, v)
+		p.first.record(r.FirstToken.Seconds(), from)
+		if each, ok := perToken(r); ok {
+			p.each.record(each, from)
+		}
 	}
 	if e, ok := r.EstimateError(); ok {
-		q.estimate.Record(ctx, e, q.models.at(v.model)...)
+		p.estimate.record(e, from)
 	}
-	if r.Input+r.Output > 0 || r.Cost > 0 {
-		u := q.used.at(spender{v.model, v.team, v.key})
+	if u := p.used; u != nil {
 		u.input.Add(r.Input)
 		u.cached.Add(r.Cached)
 		u.output.Add(r.Output)
@@ -208,18 +211,9 @@ func (q *requests) take(ctx context.Context, r *usage.Record, v facts) {
 		u.cost.Add(int64(r.Cost))
 	}
 	if r.Retry > 0 {
-		q.again.at(v.team).Add(1)
+		q.again.at(p.team).Add(1)
 	}
-	q.judged(r, v)
-}
-
-// streamed measures how fast a stream was.
-func (q *requests) streamed(ctx context.Context, r *usage.Record, v facts) {
-	at := q.served.at(served{v.model, v.deployment})
-	q.first.Record(ctx, r.FirstToken.Seconds(), at...)
-	if each, ok := perToken(r); ok {
-		q.each.Record(ctx, each, at...)
-	}
+	q.judged(r, p)
 }
 
 // perToken returns how many seconds each token of a whole stream took behind the
@@ -232,15 +226,14 @@ func perToken(r *usage.Record) (seconds float64, ok bool) {
 }
 
 // judged counts what limits, policies and content filters have said.
-func (q *requests) judged(r *usage.Record, v facts) {
+func (q *requests) judged(r *usage.Record, p *path) {
 	if r.Limit != "" {
-		q.refused.at(refusal{v.team, v.key, r.Limit, false}).Add(1)
+		q.refused.at(refusal{p.team, p.key, r.Limit, false}).Add(1)
 	}
 	if r.ShadowLimit != "" {
-		q.refused.at(refusal{v.team, v.key, r.ShadowLimit, true}).Add(1)
+		q.refused.at(refusal{p.team, p.key, r.ShadowLimit, true}).Add(1)
 	}
-	if r.Verdict != (usage.Verdict{}) {
-		of := q.decisions.at(decider{r.Policy, r.Shadow})
+	if of := p.decisions; of != nil {
 		for rule, action := range r.Verdict {
 			if n := of[rule][action]; n != nil {
 				n.Add(1)
@@ -248,6 +241,6 @@ func (q *requests) judged(r *usage.Record, v facts) {
 		}
 	}
 	for _, f := range r.Filters {
-		q.filtered.at(filtered{v.model, f}).Add(1)
+		q.filtered.at(filtered{p.model, f}).Add(1)
 	}
 }

@@ -96,21 +96,15 @@ func newCounters[K comparable](m *maker, d described, labels func(K) []attribute
 
 // maker makes instruments and keeps the first error.
 type maker struct {
-	meter metric.Meter
-	err   error
+	meter      metric.Meter
+	histograms *histograms
+	err        error
 }
 
 func (m *maker) note(_ any, err error) {
 	if m.err == nil {
 		m.err = err
 	}
-}
-
-// histogram makes a histogram.
-func (m *maker) histogram(name, unit, help string, bounds []float64) metric.Float64Histogram {
-	h, err := m.meter.Float64Histogram(name, metric.WithUnit(unit), metric.WithDescription(help), metric.WithExplicitBucketBoundaries(bounds...))
-	m.note(nil, err)
-	return h
 }
 
 // gauge makes a gauge that is observed.
@@ -120,14 +114,6 @@ func (m *maker) gauge(name, help string, observe func(metric.Float64Observer)) {
 			observe(o)
 			return nil
 		})))
-}
-
-// labeled is what a histogram's series is recorded with. It is made once, because
-// making it costs more than recording.
-type labeled []metric.RecordOption
-
-func label(kv ...attribute.KeyValue) labeled {
-	return labeled{metric.WithAttributeSet(attribute.NewSet(kv...))}
 }
 
 // names bounds what a label may hold: the names that are known, and, where clients
