@@ -34,7 +34,7 @@ func Record(newID func() string, sinks ...usage.Sink) echo.MiddlewareFunc {
 		return func(c echo.Context) error {
 			req := c.Request()
 			r := &usage.Record{
-				Start: time.Now(), Method: req.Method, Client: c.RealIP(), UserAgent: clip(req.UserAgent()),
+				Start: time.Now(), Method: method(req.Method), Client: c.RealIP(), UserAgent: clip(req.UserAgent()),
 				RequestID: requestID(req.Header.Get("X-Request-Id"), newID),
 			}
 			if n, err := strconv.Atoi(req.Header.Get("X-Stainless-Retry-Count")); err == nil {
@@ -104,10 +104,25 @@ func complete(r *usage.Record, sent *echo.Response) {
 	}
 }
 
-// clip keeps a header of the client's small enough to be logged.
+// clip keeps a header of the client's small enough to be logged, and to be kept: of
+// one that is longer nothing else stays in memory.
 func clip(s string) string {
 	const most = 256
-	return strings.ToValidUTF8(s[:min(len(s), most)], "")
+	if len(s) > most {
+		s = strings.Clone(s[:most])
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+// method returns a request's method without the line that it stands in, which has
+// the path in it and stays in memory for as long as any part of it.
+func method(name string) string {
+	for _, known := range []string{http.MethodPost, http.MethodGet, http.MethodDelete, http.MethodPut, http.MethodPatch, http.MethodHead, http.MethodOptions} {
+		if name == known {
+			return known
+		}
+	}
+	return strings.Clone(clip(name))
 }
 
 // Recover turns a panic into an error that says nothing of it, and logs it. The
