@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"crypto/sha256"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,8 +30,8 @@ type Keys map[[sha256.Size]byte]Caller
 // the record. A key that is unknown, or expired, is refused in the same words, and
 // counts against its address in failures; a request without a key, or with keys
 // of two teams, is no guess and does not. Where open is not nil, a request needs
-// no key: one without a key that somebody has is open's, and none fails but the
-// WebSocket of a page of another site, for which browsers ask nobody.
+// no key: one without a key that somebody has is open's, and none fails but what a
+// page of another site sends for which browsers ask nobody.
 func Auth(keys Keys, open *Caller, failures *Throttle) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -44,7 +45,7 @@ func Auth(keys Keys, open *Caller, failures *Throttle) echo.MiddlewareFunc {
 				return err
 			case known:
 			case open != nil && foreign(c.Request()):
-				return unauthorized("A page of another site needs a key. Send it beside the subprotocol realtime, as " + offeredKey + "KEY.")
+				return unauthorized("A page of another site needs a key. Send it as Authorization: Bearer KEY, or beside the subprotocol realtime as " + offeredKey + "KEY.")
 			case open != nil:
 				caller = *open
 			case len(given) == 0:
@@ -114,16 +115,27 @@ func offered(h http.Header) []string {
 	return keys
 }
 
-// foreign reports whether a WebSocket is asked for by a page that is not of the
-// gateway's own host.
+// foreign reports whether a request is from a page that is not of the gateway's own
+// host, and one that browsers send without asking here first.
 func foreign(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
-	if origin == "" || !upgrades(r.Header) {
+	if origin == "" || !upgrades(r.Header) && !unasked(r) {
 		return false
 	}
 	page, err := url.Parse(origin)
 	here := url.URL{Host: r.Host}
 	return err != nil || !strings.EqualFold(page.Hostname(), here.Hostname())
+}
+
+// unasked reports whether a body comes as any page may send one to any site: as a
+// form, as plain text, or without a type.
+func unasked(r *http.Request) bool {
+	kind, _, _ := mime.ParseMediaType(strings.Join(r.Header.Values("Content-Type"), ","))
+	switch kind {
+	case "", "multipart/form-data", "application/x-www-form-urlencoded", "text/plain":
+		return r.Method == http.MethodPost
+	}
+	return false
 }
 
 func unauthorized(message string) error {
