@@ -19,7 +19,8 @@ import (
 )
 
 // showMe serves on the admin port what the holder of a key is told: for the key,
-// and not for the token, and to no page of another site.
+// and not for the token, and to no page of another site. What is told without a key,
+// where callers need none, is for those alone who may use the admin endpoints.
 func (g *Gateway) showMe(e *echo.Echo, free map[string]bool) {
 	own := func(path string, h echo.HandlerFunc) {
 		free[path] = true
@@ -32,9 +33,12 @@ func (g *Gateway) showMe(e *echo.Echo, free map[string]bool) {
 		})
 	}
 	own(dashboard.MePath, func(c echo.Context) error {
-		r := c.Request()
+		r, now := c.Request(), g.now.Load()
 		c.SetRequest(r.WithContext(usage.With(r.Context(), &usage.Record{})))
-		return g.now.Load().me(c)
+		if g.admit(r) != nil {
+			return now.keyed(c)
+		}
+		return now.me(c)
 	})
 	own(dashboard.MePath+"/*", echo.WrapHandler(dashboard.MePage()))
 }

@@ -77,6 +77,7 @@ type serving struct {
 	teams   map[string]proxy.Team
 	created int64 // when the gateway began, in Unix seconds
 	me      echo.HandlerFunc
+	keyed   echo.HandlerFunc // me, for those alone that have a key
 	written sync.Once // guards yaml
 	yaml    string    // the configuration without its secrets
 
@@ -134,7 +135,7 @@ func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
 	cfg.Draining = g.gate.shut
 	next := &serving{file: f, pool: pool, teams: cfg.Teams, created: before.created, wires: b.wires, credentials: b.credentials}
 	keys, open := b.keys()
-	next.me = g.me(next, keys, open)
+	next.me, next.keyed = g.me(next, keys, open), g.me(next, keys, nil)
 	next.api = b.echo(proxy.New(cfg), g.gate, next.me)
 	return next, nil
 }

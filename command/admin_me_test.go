@@ -1,0 +1,49 @@
+package command
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"weir/dashboard"
+)
+
+// TestMeWithoutKey: where callers need no key, what they are told on the admin port
+// is for those who may use it: not for another machine without the token, and not
+// for a page whose name was made to point here.
+func TestMeWithoutKey(t *testing.T) {
+	t.Parallel()
+	const open = `
+version: 1
+server: { listen: "127.0.0.1:8080", admin_listen: "127.0.0.1:8081" }
+backends: { azure: { endpoint: "http://127.0.0.1:9", auth: { api_key: 0123456789abcdef } } }
+models: { gpt-4o: { deployments: [{ backend: azure, deployment: gpt-4o }] } }
+`
+	const token = `admin: { token: "` + adminToken + `" }`
+	tests := []struct {
+		name     string
+		settings string
+		edit     func(*http.Request)
+		status   int
+	}{
+		{"from here", "", func(*http.Request) {}, 200},
+		{"from elsewhere", "", func(r *http.Request) { r.RemoteAddr = "192.0.2.7:50000" }, 401},
+		{"under a name that points here", "", func(r *http.Request) { r.Host = "evil.example:8081" }, 401},
+		{"where there is a token", token, func(*http.Request) {}, 401},
+		{"with the token", token, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+adminToken) }, 200},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g, err := Build(t.Context(), parsed(t, open+tt.settings), Parts{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = g.Close(t.Context()) })
+			w := called(g, http.MethodGet, dashboard.MePath, tt.edit)
+			if w.Code != tt.status || strings.Contains(w.Body.String(), "gpt-4o") != (tt.status == http.StatusOK) {
+				t.Errorf("it answers %d, want %d\n%s", w.Code, tt.status, w.Body)
+			}
+		})
+	}
+}
