@@ -78,8 +78,8 @@ type serving struct {
 	created int64 // when the gateway began, in Unix seconds
 	me      echo.HandlerFunc
 	keyed   echo.HandlerFunc // me, for those alone that have a key
-	written sync.Once // guards yaml
-	yaml    string    // the configuration without its secrets
+	written sync.Once        // guards yaml
+	yaml    string           // the configuration without its secrets
 
 	wires       wires
 	credentials map[string]credential // by backend
