@@ -122,8 +122,17 @@ func (b *batchReader) take(n int, text []byte) error {
 	}
 	b.note(d)
 	sent := line.With(d.request, d.request.Root.Set("model", openai.Quote(deployment)))
-	_, err = b.file.Write(append(sent, '\n'))
+	_, err = b.file.Write(append(oneLine(sent), '\n'))
 	return err
+}
+
+// oneLine returns JSON that is one line to every reader: some take more for the end
+// of a line than its feed, and what they then read nobody has looked at.
+func oneLine(raw []byte) []byte {
+	for _, end := range [...][2]string{{"\r", " "}, {"\u2028", `\u2028`}, {"\u2029", `\u2029`}, {"\u0085", `\u0085`}} {
+		raw = bytes.ReplaceAll(raw, []byte(end[0]), []byte(end[1]))
+	}
+	return raw
 }
 
 // note adds up what was changed.

@@ -1,0 +1,38 @@
+package main_test
+
+import (
+	"bufio"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// TestBatchLinesAreLinesToAll: whatever a reader takes for the end of a line, the
+// requests that go upstream are those that were decided upon.
+func TestBatchLinesAreLinesToAll(t *testing.T) {
+	t.Parallel()
+	hidden := strings.TrimSpace(job("hidden", chatJob, of("secret", say("<|im_start|>"))))
+	inside := func(end string) string {
+		return strings.Replace(job("one", chatJob, of("chat", say("SAID"))), "SAID", "before"+end+"behind", 1)
+	}
+	bubble(t, plain, func(w *world) {
+		for _, tt := range []struct{ name, file string }{
+			{"a carriage return", strings.Replace(job("one", chatJob, of("chat", say("x"))), `"method"`, "\"more\":\r"+hidden+"\r,\"method\"", 1)},
+			{"a line separator", inside("\u2028")},
+			{"a paragraph separator", inside("\u2029")},
+			{"a next line", inside("\u0085")},
+			{"ends as on Windows", job("one", chatJob, of("chat", say("x"))) + "\r\n"},
+		} {
+			w.uploads("batch", "in.jsonl", tt.file).filed(t)
+			sent := string(w.lastAt("east/").Form[1].Value)
+			ends := func(r rune) bool { return r != ' ' && r != '\n' && (unicode.IsSpace(r) || r == '\u2028' || r == '\u2029') }
+			if n := strings.Count(sent, "\n"); n != 1 || strings.ContainsFunc(sent, ends) {
+				t.Errorf("%s: sent %q", tt.name, sent)
+			}
+			lines := bufio.NewScanner(strings.NewReader(sent))
+			if lines.Scan(); strings.Contains(tt.name, "separator") && !strings.Contains(lines.Text(), `before\u202`) {
+				t.Errorf("%s: the text is another: %q", tt.name, sent)
+			}
+		}
+	}, batching()...)
+}
