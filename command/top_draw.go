@@ -46,7 +46,9 @@ func (l look) frame(text string) string {
 	if l.height > 1 && len(lines) > l.height-1 {
 		lines = lines[:l.height-1]
 	}
-	return fromTop + strings.Join(lines, eraseLine+"\n") + eraseLine + "\n" + eraseBelow
+	// Erased before it is written: behind a line that fills the screen's width many
+	// terminals would erase its last sign.
+	return fromTop + eraseLine + strings.Join(lines, "\n"+eraseLine) + "\n" + eraseBelow
 }
 
 // draw returns the overview. Problem is why it is not that of now; "" it is.
@@ -66,15 +68,17 @@ func (l look) draw(st dashboard.Stats, problem string) string {
 	}
 	right += " · " + st.Now.UTC().Format(time.TimeOnly)
 	gap := max(1, l.width-utf8.RuneCountInString(head)-utf8.RuneCountInString(right))
-	b.WriteString(l.paint(bold, head) + strings.Repeat(" ", gap) + l.paint(color, clip(right, max(2, l.width-1-utf8.RuneCountInString(head)))) + "\n\n")
+	b.WriteString(l.paint(bold, head) + strings.Repeat(" ", gap) + l.paint(color, clip(right, max(2, l.width-1-utf8.RuneCountInString(head)))) + "\n")
+	// Where a screen is too low the last lines are left out: this one must not be.
+	if problem != "" {
+		b.WriteString(l.paint(red, clip(printable(problem), l.width)))
+	}
+	b.WriteString("\n")
 	l.numbers(&b, st.Rates)
 	b.WriteString("\n")
 	l.teams(&b, st.Teams)
 	b.WriteString("\n")
 	l.deployments(&b, st.Deployments)
-	if problem != "" {
-		b.WriteString("\n" + l.paint(red, clip(printable(problem), l.width)) + "\n")
-	}
 	return b.String()
 }
 
@@ -204,6 +208,9 @@ func (l look) columns(b *strings.Builder, grid [][]cell) {
 		var out strings.Builder
 		for i, width := range widths {
 			text := clip(line[i].text, width)
+			if i == 0 && grid[0][1].text == "STATE" {
+				text = clipStart(line[i].text, width)
+			}
 			pad := strings.Repeat(" ", width-utf8.RuneCountInString(text))
 			shown := l.paint(line[i].color, text)
 			if i < 1 || i == 1 && grid[0][1].text == "STATE" {
@@ -217,6 +224,16 @@ func (l look) columns(b *strings.Builder, grid [][]cell) {
 		}
 		b.WriteString(strings.TrimRight(out.String(), " ") + "\n")
 	}
+}
+
+// clipStart cuts a text to so many columns, and keeps its end: of deployments that
+// is what tells them apart.
+func clipStart(text string, columns int) string {
+	runes := []rune(text)
+	if len(runes) <= columns {
+		return text
+	}
+	return "…" + string(runes[len(runes)-columns+1:])
 }
 
 // widths returns how wide the columns are that there is room for.

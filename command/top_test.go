@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,11 +92,33 @@ func TestTopColors(t *testing.T) {
 func TestTopFrame(t *testing.T) {
 	t.Parallel()
 	got := look{width: 80, height: 5, terminal: true}.frame("1\n2\n3\n4\n5\n6\n")
-	if diff := cmp.Diff("\x1b[H1\x1b[K\n2\x1b[K\n3\x1b[K\n4\x1b[K\n\x1b[J", got); diff != "" {
+	if diff := cmp.Diff("\x1b[H\x1b[K1\n\x1b[K2\n\x1b[K3\n\x1b[K4\n\x1b[J", got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := (look{width: 80, height: 5, terminal: true}); !strings.Contains(got.frame(got.draw(watched(), "no answer")), "no answer") {
+		t.Error("on a low screen it does not say that the gateway is away")
 	}
 	if got := (look{width: 80}).frame("1\n"); got != "1\n\n" {
 		t.Errorf("where there is no terminal it is %q", got)
+	}
+}
+
+// TestTopTellsNamesApart: deployments of one backend do not look alike on a narrow
+// screen.
+func TestTopTellsNamesApart(t *testing.T) {
+	t.Parallel()
+	st := dashboard.Stats{}
+	for _, name := range []string{"gpt-4o", "gpt-4o-ptu", "gpt-5", "text-embedding-3-small", "whisper-1"} {
+		st.Deployments = append(st.Deployments, dashboard.PlaceRow{Name: "simulated/" + name, State: "closed"})
+	}
+	var names []string
+	for line := range strings.Lines(look{width: 40}.draw(st, "")) {
+		if name, rest, _ := strings.Cut(line, " "); strings.Contains(rest, "closed") {
+			names = append(names, name)
+		}
+	}
+	if slices.Sort(names); len(slices.Compact(names)) != len(st.Deployments) {
+		t.Errorf("of %d deployments there are %q", len(st.Deployments), names)
 	}
 }
 
