@@ -207,12 +207,21 @@ func (s *session) count(req *openai.Request) int64 {
 	return n
 }
 
+// maxWaiting is how many responses a session may have asked for that have not begun.
+const maxWaiting = 64
+
 // begins takes of the allowance what a response may use that the client asks for,
 // and returns the edit by which an error about it can be told from others. The
 // caller holds mu.
 func (s *session) begins(ctx context.Context, req *openai.Request, said int64) ([]openai.Edit, error) {
-	if s.draining {
+	switch {
+	case s.draining:
 		return nil, stopping()
+	case len(s.tab.waiting) >= maxWaiting:
+		return nil, &openai.Error{
+			Status: http.StatusTooManyRequests, Type: "requests", Code: openai.CodeRateLimit,
+			Message: fmt.Sprintf("%d responses were asked for that have not begun, which is all that a session may have. Wait for one to begin.", maxWaiting),
+		}
 	}
 	bound, ok := boundIn(req.Root.Get("response"))
 	if bound = s.atMost(bound); !ok {
