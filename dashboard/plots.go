@@ -29,14 +29,12 @@ func frame(now time.Time, piece time.Duration, n int) *Series {
 	return &Series{From: (now.Unix()/seconds - int64(n) + 1) * seconds, Step: seconds}
 }
 
-// ran reports whether the gateway ran in the ith step of a series.
-func (d *Dashboard) ran(s *Series, i int) bool { return s.From+int64(i+1)*s.Step > d.cfg.Began.Unix() }
-
 // line returns a line of a plot: of each piece that is over what value makes of it.
 // Where the gateway did not run yet there is none.
 func line[T any](d *Dashboard, s *Series, w *window[T], now time.Time, value func(*T) float64) points {
 	n := len(w.pieces)
 	out := make(points, 0, n-1)
+	began := now.Add(-now.Sub(d.cfg.Began)).Unix() // by the clock of now, which may have been put right since
 	var none T
 	w.last(now, n, func(p *T) {
 		if p == nil {
@@ -44,7 +42,7 @@ func line[T any](d *Dashboard, s *Series, w *window[T], now time.Time, value fun
 		}
 		if i := len(out); i < n-1 {
 			x := math.NaN()
-			if d.ran(s, i) {
+			if s.From+int64(i+1)*s.Step > began {
 				x = value(p)
 			}
 			out = append(out, x)

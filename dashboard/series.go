@@ -29,17 +29,15 @@ func newWindow[T any](piece time.Duration, n int) window[T] {
 	return window[T]{piece: int64(piece / time.Second), epochs: make([]int64, n), pieces: make([]T, n)}
 }
 
-// of returns the piece that a time lies in, nil where that is an hour ago.
+// of returns the piece that a time lies in, nil for one before 1970. What another
+// time has left in its place makes room, also a later one: the clock was put back.
 func (w *window[T]) of(t time.Time) *T {
 	epoch := t.Unix() / w.piece
 	if epoch < 1 {
 		return nil
 	}
 	i := epoch % int64(len(w.pieces))
-	switch {
-	case w.epochs[i] > epoch:
-		return nil
-	case w.epochs[i] < epoch:
+	if w.epochs[i] != epoch {
 		var none T
 		w.epochs[i], w.pieces[i] = epoch, none
 	}

@@ -306,13 +306,13 @@ func known(l Left) *Left {
 	return &l
 }
 
-// busiest returns the teams that used most tokens in the last hour, at most n. The
-// caller holds mu.
+// busiest returns the teams that used most tokens in the last hour, at most n, and
+// none that used none. The caller holds mu.
 func (d *Dashboard) busiest(now time.Time, n int) []string {
 	used := map[string]uint64{}
 	for name, t := range d.teams {
 		t.steps.last(now, steps, func(s *sums) {
-			if s != nil {
+			if s != nil && s.input+s.output > 0 {
 				used[name] += s.input + s.output
 			}
 		})
