@@ -140,7 +140,11 @@ func Recover(log *slog.Logger) echo.MiddlewareFunc {
 				}
 				r := usage.From(c.Request().Context())
 				r.Outcome = usage.GatewayError
-				log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()),
+				stack := debug.Stack()
+				if from, ok := v.(interface{ Stack() []byte }); ok { // another goroutine's
+					stack = from.Stack()
+				}
+				log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(stack),
 					"request_id", r.RequestID, "trace_id", r.TraceID, "span_id", r.SpanID)
 				if c.Response().Committed {
 					panic(http.ErrAbortHandler)

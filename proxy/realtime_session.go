@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -67,6 +68,9 @@ func (s *session) serve(c echo.Context, conn *websocket.Conn, answer *openai.Ans
 	s.all.Wait()
 	answer.Close(cut)
 	s.note()
+	if s.how.crash != nil {
+		panic(s.how.crash) // where a request's is looked for
+	}
 	return nil
 }
 
@@ -100,6 +104,7 @@ func (s *session) attend(ctx context.Context) {
 
 // listen reads one side to its end, and hands on what it says to the other.
 func (s *session) listen(ctx context.Context, who party, from, to *side) {
+	defer s.crashed()
 	handle := s.answered
 	if who == byClient {
 		handle = s.asked
@@ -118,6 +123,16 @@ func (s *session) listen(ctx context.Context, who party, from, to *side) {
 		if then != nil {
 			then()
 		}
+	}
+}
+
+// crashed is deferred by what serves a session, so that a panic ends that alone.
+func (s *session) crashed() {
+	if v := recover(); v != nil {
+		s.finish(ending{
+			code: websocket.StatusInternalError, reason: "The gateway failed to handle an event.",
+			crash: &crash{value: v, stack: debug.Stack()},
+		})
 	}
 }
 

@@ -84,7 +84,17 @@ type ending struct {
 	by     party
 	broken bool // without a word, or with one that says so
 	large  bool // with a message that is too large
+	crash  *crash
 }
+
+// crash is a panic, as it is handed on to another goroutine.
+type crash struct {
+	value any
+	stack []byte
+}
+
+// Stack returns where the panic was.
+func (c *crash) Stack() []byte { return c.stack }
 
 // party is who ended a session.
 type party uint8
