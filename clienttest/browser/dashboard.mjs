@@ -183,7 +183,8 @@ await check('a fault is shown', async () => {
 
 await check('plots', async () => {
   await show(page, 'overview');
-  await page.locator('.uplot canvas').nth(1).waitFor({ timeout: 15_000 });
+  await page.locator('.uplot canvas').nth(3).waitFor({ timeout: 15_000 });
+  await page.locator('.plot', { hasText: 'Added by us' }).locator('.legend li', { hasText: /p50 *[0-9.]+ ms/ }).waitFor({ timeout: 15_000 });
   await page.waitForFunction(() => [...document.querySelectorAll('.legend li')].some((li) => li.textContent.startsWith('ok') && parseFloat(li.lastChild.textContent) > 0), null, { timeout: 15_000 });
   const drawn = await page.locator('.uplot canvas').first().evaluate((c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((x) => x > 0));
   must(drawn, 'nothing is drawn');
@@ -191,6 +192,17 @@ await check('plots', async () => {
   await page.locator('.alternative tbody tr').first().waitFor();
   must(/Requests by outcome.*ok/.test(await page.locator('.canvas').first().getAttribute('aria-label')), 'the plot has no words');
   clean();
+});
+
+await check('odd addresses', async () => {
+  for (const [at, heading] of [['constructor', 'Overview'], ['none', 'Overview'], ['teams/%', /^Teams.*%$/]]) {
+    const { page, clean, context } = await open();
+    page.forgiving = true; // the browser writes that there is no such team
+    await page.goto(`${ADMIN}/#/${at}`);
+    await page.getByRole('heading', { level: 1, name: heading, exact: true }).waitFor();
+    clean();
+    await context.close();
+  }
 });
 
 await check('colors are chosen', async () => {

@@ -24,11 +24,16 @@ const latest = {};
 
 for (const [name, title] of Object.entries(titles)) nav.append(h('a', { href: `#/${name}`, 'data-page': name }, title));
 
+// named returns a name from a URL, as it stands there where it is malformed.
+function named(part) {
+  try { return decodeURIComponent(part); } catch { return part; }
+}
+
 // where returns what the URL asks for: a page, what of it, and its parameters.
 function where() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
   const [name, ...rest] = path.split('/');
-  return { name: pages[name] ? name : '', item: decodeURIComponent(rest.join('/')), query: new URLSearchParams(query) };
+  return { name: Object.hasOwn(pages, name) ? name : '', item: named(rest.join('/')), query: new URLSearchParams(query) };
 }
 
 const live = new Live((name, data) => {

@@ -54,6 +54,8 @@ export function overview({ root, latest, listen }) {
   };
   const requests = new Plot('Requests by outcome', 'per second');
   const tokens = new Plot('Tokens by team', 'per minute');
+  const first = new Plot('First token', 'ms');
+  const overhead = new Plot('Added by us', 'ms');
   const teams = table({
     label: 'Teams', key: (t) => t.team, empty: 'No team is configured.', columns: [
       { label: 'Team', show: (t) => h('a', { href: `#/teams/${encodeURIComponent(t.team)}` }, t.team) },
@@ -79,12 +81,15 @@ export function overview({ root, latest, listen }) {
     h('section', { class: 'tiles', 'aria-label': 'Now' }, Object.values(tiles).map((t) => t.element)),
     h('section', { class: 'pair', 'aria-label': 'The last hour' }, requests.element, tokens.element),
     h('section', {}, heading('Teams'), teams.element),
-    h('section', {}, heading('Deployments'), places.element));
+    h('section', {}, heading('Deployments'), places.element),
+    h('section', { class: 'pair', 'aria-label': 'Times in the last hour' }, first.element, overhead.element));
 
   const event = (name, data) => {
     if (name === 'series') {
       requests.show(data, data.requests_per_second);
       tokens.show(data, data.tokens_per_minute);
+      first.show(data, data.first_token_ms);
+      overhead.show(data, data.overhead_ms);
     }
     if (name !== 'stats') return;
     const r = data.rates;
@@ -102,5 +107,5 @@ export function overview({ root, latest, listen }) {
   if (latest.series) event('series', latest.series);
   if (latest.stats) event('stats', latest.stats);
   listen('?events=stats');
-  return { event, close: () => { requests.close(); tokens.close(); } };
+  return { event, close: () => { [requests, tokens, first, overhead].forEach((p) => p.close()); } };
 }
