@@ -25,7 +25,9 @@ func TestBatchLinesAreLinesToAll(t *testing.T) {
 		} {
 			w.uploads("batch", "in.jsonl", tt.file).filed(t)
 			sent := string(w.lastAt("east/").Form[1].Value)
-			ends := func(r rune) bool { return r != ' ' && r != '\n' && (unicode.IsSpace(r) || r == '\u2028' || r == '\u2029') }
+			ends := func(r rune) bool {
+				return r != ' ' && r != '\n' && (unicode.IsSpace(r) || r == '\u2028' || r == '\u2029')
+			}
 			if n := strings.Count(sent, "\n"); n != 1 || strings.ContainsFunc(sent, ends) {
 				t.Errorf("%s: sent %q", tt.name, sent)
 			}

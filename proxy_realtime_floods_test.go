@@ -1,9 +1,13 @@
 package main_test
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
 )
 
 // TestRealtimeFlood holds that a client cannot have any number of responses asked for
@@ -46,4 +50,55 @@ func TestRealtimeFlood(t *testing.T) {
 			w.t.Errorf("recorded %+v", rec)
 		}
 	})
+}
+
+// TestRealtimeSlowMessage holds that a message that hardly comes ends the session,
+// as a body would its request, however alive the client is.
+func TestRealtimeSlowMessage(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		every time.Duration // another piece comes
+		ends  bool
+	}{
+		{"as it should", time.Second, false},
+		{"not at all", 11 * time.Second, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			before(t, echo, func(w *world) {
+				s, err := w.dial(realtimePath)
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				heard := make(chan error, 1)
+				go func() { // which answers pings
+					_, _, err := s.conn.Read(s.ctx)
+					heard <- err
+				}()
+				m, err := s.conn.Writer(s.ctx, websocket.MessageText)
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				_, err = m.Write([]byte(`{"type":"x","audio":"`))
+				for i := 0; i < 20 && err == nil; i++ {
+					_, err = m.Write(bytes.Repeat([]byte("A"), 16<<10))
+					time.Sleep(tt.every)
+				}
+				if err == nil {
+					_, err = m.Write([]byte(`"}`))
+				}
+				if err == nil {
+					err = m.Close()
+				}
+				if tt.ends != (err != nil) || tt.ends != (<-heard != nil) {
+					w.t.Errorf("saying it ended in %v", err)
+				}
+				_ = s.conn.CloseNow()
+				if rec := w.record(); tt.ends && rec.Duration > time.Minute {
+					w.t.Errorf("recorded %+v", rec)
+				}
+			})
+		})
+	}
 }

@@ -55,7 +55,7 @@ func (s *session) serve(c echo.Context, conn *websocket.Conn, answer *openai.Ans
 		return err
 	}
 	s.rec.Status = http.StatusSwitchingProtocols
-	s.client, s.upstream = newSide(client), newSide(conn)
+	s.client, s.upstream = s.g.side(client, true), s.g.side(conn, false)
 	ctx := context.WithoutCancel(c.Request().Context())
 	s.all.Go(func() { s.listen(ctx, byClient, s.client, s.upstream) })
 	s.all.Go(func() { s.listen(ctx, byUpstream, s.upstream, s.client) })
@@ -105,6 +105,7 @@ func (s *session) attend(ctx context.Context) {
 // listen reads one side to its end, and hands on what it says to the other.
 func (s *session) listen(ctx context.Context, who party, from, to *side) {
 	defer s.crashed()
+	defer from.last.clear()
 	handle := s.answered
 	if who == byClient {
 		handle = s.asked
@@ -223,6 +224,8 @@ func (s *session) note() {
 	rec, e := s.rec, s.how
 	rec.Outcome, rec.Code = usage.OK, ""
 	switch {
+	case e.crowded:
+		rec.Outcome, rec.Code = usage.GatewayError, openai.CodeOverloaded
 	case e.large && e.by == byClient:
 		rec.Outcome, rec.Code = usage.ClientError, openai.CodeRequestTooLarge
 	case e.broken && e.by == byClient:

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -19,13 +18,16 @@ const keptBuffer = 64 << 10
 // side is one end of a session.
 type side struct {
 	conn  *websocket.Conn
-	buf   bytes.Buffer // the message that was read last
+	last  message
+	paced bool         // what it sends must come as fast as bodies
 	heard atomic.Int64 // when something came last, in Unix nanoseconds
 	busy  atomic.Bool  // what came is being handled, so that nothing more is read
 }
 
-func newSide(conn *websocket.Conn) *side {
-	s := &side{conn: conn}
+// side returns one end of a session. What it sends must come as fast as bodies if it
+// is paced.
+func (g *Gateway) side(conn *websocket.Conn, paced bool) *side {
+	s := &side{conn: conn, last: message{all: g.cfg.Bodies, most: g.cfg.MaxBodies}, paced: paced}
 	s.note()
 	conn.SetReadLimit(maxMessage)
 	return s
@@ -39,20 +41,24 @@ func (s *side) silence() time.Duration { return time.Since(time.Unix(0, s.heard.
 // read returns the next message, which is good until the next read.
 func (s *side) read(ctx context.Context) (websocket.MessageType, []byte, error) {
 	s.busy.Store(false)
-	if s.buf.Cap() > keptBuffer {
-		s.buf = bytes.Buffer{}
-	}
-	s.buf.Reset()
+	s.last.clear()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	kind, r, err := s.conn.Reader(ctx)
-	if err == nil {
-		_, err = s.buf.ReadFrom(r)
-	}
 	if err != nil {
+		return 0, nil, err
+	}
+	note, stop := func(int) {}, func() bool { return true }
+	if s.paced {
+		note, stop = watch(cancel)
+	}
+	defer stop()
+	if err := s.last.read(r, note); err != nil {
 		return 0, nil, err
 	}
 	s.note()
 	s.busy.Store(true)
-	return kind, s.buf.Bytes(), nil
+	return kind, s.last.data, nil
 }
 
 // write writes a message, which the other end must accept in time.
@@ -85,6 +91,8 @@ type ending struct {
 	broken bool // without a word, or with one that says so
 	large  bool // with a message that is too large
 	crash  *crash
+
+	crowded bool // by one more message than may be held
 }
 
 // crash is a panic, as it is handed on to another goroutine.
@@ -122,6 +130,9 @@ func endOf(by party, err error) ending {
 			e.broken = by == byUpstream
 		}
 		return e
+	}
+	if errors.Is(err, errCrowded) {
+		return ending{code: websocket.StatusTryAgainLater, reason: "The gateway holds as many messages as it may.", crowded: true}
 	}
 	e := ending{code: websocket.StatusInternalError, reason: "The deployment's connection broke off.", by: by, broken: true}
 	if errors.Is(err, websocket.ErrMessageTooBig) {
