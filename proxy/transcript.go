@@ -20,7 +20,7 @@ func (g *Gateway) transcript(c echo.Context, a *openai.Answer, d *decision, rec 
 	seen := &heard{tally: tally{counter: d.model.Counter}}
 	a.Content = io.TeeReader(a.Content, seen)
 	defer func() {
-		if end := seen.end(); end > 0 {
+		if end := seen.end(); end > 0 && rec.Outcome == usage.OK { // of one that was cut, upstream has heard more
 			d.attached.Seconds = end.Seconds()
 		}
 		book(rec, openai.Facts{}, d, &seen.tally)
