@@ -99,6 +99,6 @@ func wave(seconds int) []byte {
 	b = binary.LittleEndian.AppendUint32(b, 1000) // samples a second
 	b = binary.LittleEndian.AppendUint32(b, 1000)
 	b = append(b, 1, 0, 8, 0)
-	b = binary.LittleEndian.AppendUint32(append(b, "data"...), uint32(1000*seconds)) //nolint:gosec // it is small
+	b = binary.LittleEndian.AppendUint32(append(b, "data"...), uint32(1000*seconds))
 	return append(b, make([]byte, 1000*seconds)...)
 }
