@@ -11,8 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"weir/config"
 	"weir/dashboard"
 	"weir/openai"
+	"weir/telemetry"
 	"weir/usage"
 )
 
@@ -274,5 +276,27 @@ func TestMeIsThrottled(t *testing.T) {
 	}
 	if status != http.StatusTooManyRequests {
 		t.Errorf("the last guess is answered %d", status)
+	}
+}
+
+// TestHashIsOfWhatHolds: where a file was not taken, the hash that is shown is that
+// of the one before, by which is served.
+func TestHashIsOfWhatHolds(t *testing.T) {
+	t.Parallel()
+	g := administered(t, "", io.Discard)
+	r := newReloader(g, site{}, func(*config.File) {})
+	g.reloader.Store(r)
+	for _, tt := range []struct {
+		read telemetry.Reload
+		want string
+	}{
+		{telemetry.Reload{OK: true, Hash: "first"}, "first"},
+		{telemetry.Reload{Hash: "broken"}, "first"},
+		{telemetry.Reload{OK: true, Hash: "second"}, "second"},
+	} {
+		r.note(tt.read, sources{})
+		if s := g.settingsShown(); s.Hash != tt.want || s.OK != tt.read.OK {
+			t.Errorf("after %+v the hash is %s, and it was taken: %v; want %s", tt.read, s.Hash, s.OK, tt.want)
+		}
 	}
 }

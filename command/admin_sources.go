@@ -159,7 +159,7 @@ func (g *Gateway) settingsShown() dashboard.Settings {
 		out.Source = r.path
 	}
 	s := r.last()
-	out.Hash, out.At, out.OK, out.Error, out.Problems, out.Restart = s.Hash, s.At, s.OK, s.Error, s.Problems, s.Restart
+	out.Hash, out.At, out.OK, out.Error, out.Problems, out.Restart = r.hash(), s.At, s.OK, s.Error, s.Problems, s.Restart
 	return out
 }
 

@@ -80,6 +80,7 @@ type reloader struct {
 
 	mu     sync.Mutex
 	status telemetry.Reload
+	holds  string  // the hash of the file that is served by
 	read   sources // what was last read
 }
 
@@ -178,6 +179,9 @@ func inOneLine(p config.Problem) string {
 func (r *reloader) note(s telemetry.Reload, from sources) {
 	r.mu.Lock()
 	r.status, r.read = s, from
+	if s.OK {
+		r.holds = s.Hash
+	}
 	r.mu.Unlock()
 	r.gateway.state.metrics.Reloaded(context.Background(), s)
 }
@@ -189,6 +193,14 @@ func (r *reloader) last() telemetry.Reload {
 	s := r.status
 	s.Problems, s.Restart = slices.Clone(s.Problems), slices.Clone(s.Restart)
 	return s
+}
+
+// hash returns that of the file that is served by, which is not the last that was
+// read where that has errors.
+func (r *reloader) hash() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.holds
 }
 
 // sources returns what the configuration was last read from.

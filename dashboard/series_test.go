@@ -61,3 +61,19 @@ func TestPlottedTeams(t *testing.T) {
 		t.Errorf("of ten (-want +got):\n%s", diff)
 	}
 }
+
+// TestFirstMinute: a team that called once as soon as the gateway ran is not said to
+// call sixty times a minute.
+func TestFirstMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := dashboard.New(dashboard.Config{
+			Began: time.Now(), Teams: func(context) []dashboard.Team { return []dashboard.Team{{Name: "search"}} },
+		})
+		time.Sleep(time.Second)
+		d.Take(t.Context(), ended(nil))
+		if team := read[dashboard.Stats](t, d, "/admin/v1/stats").Teams[0]; team.Requests > 1 || team.Requests < 0.8 || team.Tokens > 30 {
+			t.Errorf("one request of 30 tokens is %v requests and %v tokens a minute", team.Requests, team.Tokens)
+		}
+	})
+}

@@ -69,9 +69,9 @@ func (d *Deployment) state() string {
 type Settings struct {
 	Text     string    `json:"yaml"` // without secrets
 	Source   string    `json:"source"`
-	Hash     string    `json:"hash,omitempty"`
-	At       time.Time `json:"at,omitzero"` // when it was last read
-	OK       bool      `json:"ok"`          // the last time it was read it was taken
+	Hash     string    `json:"hash,omitempty"` // of the file that is served by
+	At       time.Time `json:"at,omitzero"`    // when it was last read
+	OK       bool      `json:"ok"`             // the last time it was read it was taken
 	Error    string    `json:"error,omitempty"`
 	Problems []string  `json:"problems,omitempty"`
 	Restart  []string  `json:"restart_needed,omitempty"`

@@ -243,8 +243,9 @@ func (d *Dashboard) fill(row *TeamRow, now time.Time) {
 	}
 	t.steps.last(now, steps, plus(&hour))
 	t.steps.last(now, aMinute+1, plus(&last))
-	row.Requests = perMinute(float64(last.count()), now, d.cfg.Began, aMinute+1)
-	row.Tokens = perMinute(float64(last.input+last.output), now, d.cfg.Began, aMinute+1)
+	// Of a minute that has not been yet nothing is guessed: limits are held to these.
+	row.Requests = perMinute(float64(last.count()), now, time.Time{}, aMinute+1)
+	row.Tokens = perMinute(float64(last.input+last.output), now, time.Time{}, aMinute+1)
 	row.Refused, row.Reasons = hour.requests[turnedAway], hour.reasons()
 	row.Failed, row.Served, row.Cost = hour.requests[broken], hour.count(), hour.cost.Dollars()
 	var first histogram
