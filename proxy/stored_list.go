@@ -33,7 +33,8 @@ type pages struct {
 	homes []owner // that are still to be asked, in order
 	after string  // what the first of them is asked for the things behind
 	limit int
-	alone bool // there is no other home than the first
+	alone bool              // there is no other home than the first
+	names map[string]string // the id that it is asked for the things behind, as the team knows it, by upstream's
 
 	ids   []string
 	found [][]byte
@@ -53,7 +54,7 @@ func (g *Gateway) list(t thing) echo.HandlerFunc {
 		if err := g.ignoreBody(c); err != nil {
 			return err
 		}
-		d := &decision{operation: t.operation, free: true, team: team.Name, ask: p.read}
+		d := &decision{operation: t.operation, free: true, team: team.Name, ask: p.read, names: p.names}
 		return g.forward(c, team, d, nil, func() {})
 	}
 }
@@ -87,6 +88,7 @@ func (g *Gateway) pages(c echo.Context, team Team, t thing) (*pages, error) {
 			wrong.Param = "after"
 			return nil, wrong
 		}
+		p.names = map[string]string{id: after}
 		p.after, p.homes = id, p.homes[max(0, slices.Index(p.homes, o)):]
 	}
 	p.alone = len(g.homes(team)) == 1
