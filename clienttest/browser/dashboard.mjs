@@ -194,6 +194,21 @@ await check('plots', async () => {
   clean();
 });
 
+await check('what was missed', async () => {
+  const { page, clean, context } = await open();
+  let broken = 0;
+  await page.route(/\/admin\/v1\/stream/, async (route) => {
+    if (broken++ > 0) { await route.continue(); return; }
+    await chat(API, { model: 'gpt-4o', messages: [{ role: 'user', content: 'hello' }] }, { 'X-Request-Id': 'while-it-was-away' });
+    await route.fulfill({ contentType: 'text/event-stream', body: '' });
+  });
+  await page.goto(`${ADMIN}/#/requests?q=while-it-was-away`);
+  await page.locator('#status.good').waitFor();
+  await page.locator('.opener').waitFor();
+  clean();
+  await context.close();
+});
+
 await check('odd addresses', async () => {
   for (const [at, heading] of [['constructor', 'Overview'], ['none', 'Overview'], ['teams/%', /^Teams.*%$/]]) {
     const { page, clean, context } = await open();

@@ -20,6 +20,7 @@ const nav = document.getElementById('nav');
 const search = document.getElementById('q');
 let page = null;
 let shown = null;
+let away = false; // the stream broke off: what happened since is not known
 const latest = {};
 
 for (const [name, title] of Object.entries(titles)) nav.append(h('a', { href: `#/${name}`, 'data-page': name }, title));
@@ -42,6 +43,8 @@ const live = new Live((name, data) => {
   page?.event?.(name, data);
 }, (connected) => {
   if (!connected) status(null);
+  else if (away) page?.again?.();
+  away = !connected;
 });
 
 // status tells in the header how the gateway fares.

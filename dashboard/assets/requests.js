@@ -201,6 +201,7 @@ export function requests({ root, at, latest, listen }) {
 
   load();
   return {
+    again: load,
     moved: (to) => { query = to.query; load(); return true; },
     event: (name, data) => {
       if (name === 'lost') tell(data);
