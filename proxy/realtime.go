@@ -36,7 +36,10 @@ func (g *Gateway) Realtime(c echo.Context) error {
 	if err := upgradable(c); err != nil {
 		return err
 	}
-	team := g.cfg.Teams[rec.Team]
+	team, err := g.caller(c)
+	if err != nil {
+		return err
+	}
 	d, passage, err := g.realtimeCall(c, team)
 	if err != nil {
 		return err
@@ -71,9 +74,6 @@ func (g *Gateway) Realtime(c echo.Context) error {
 // asked for upstream.
 func (g *Gateway) realtimeCall(c echo.Context, team Team) (*decision, *openai.Passage, error) {
 	r := c.Request()
-	if err := acceptableQuery(r.URL.RawQuery); err != nil {
-		return nil, nil, err
-	}
 	query := r.URL.Query()
 	req := &openai.Request{Operation: openai.Realtime, Model: cmp.Or(query.Get("deployment"), query.Get("model")), Choices: 1}
 	model, err := g.resolve(c, team, req)

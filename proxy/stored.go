@@ -51,13 +51,20 @@ func resourceBases() []string { return []string{"/v1/", "/", "/openai/v1/", "/op
 func (g *Gateway) stored(rest string) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		rec := usage.From(c.Request().Context())
-		team := g.cfg.Teams[rec.Team]
+		team, err := g.caller(c)
+		if err != nil {
+			return err
+		}
 		o, id, err := g.keeper(team, c.Param("id"))
 		if err != nil {
 			return err
 		}
 		rec.Model = o.model
-		query, err := passable(c.Request().URL.RawQuery, "stream", "starting_after", "include", "include[]", "include_obfuscation", "limit", "order", "after")
+		names := []string{"include", "include[]", "limit", "order", "after"}
+		if rest == "" && c.Request().Method == http.MethodGet { // nothing else is ever streamed
+			names = append(names, "stream", "starting_after", "include_obfuscation")
+		}
+		query, err := passable(c.Request().URL.RawQuery, names...)
 		if err != nil {
 			return err
 		}

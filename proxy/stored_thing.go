@@ -99,11 +99,11 @@ func (g *Gateway) opened(team Team, id string, is func(kind string) bool) (owner
 	return owner{}, "", false
 }
 
-// caller returns the team of a request that is for no model, and reads over the body
-// of one that has none to be read.
+// caller returns the team of a request that is no prompt, whose query two readers must
+// read alike, and that cannot be explained.
 func (g *Gateway) caller(c echo.Context) (Team, error) {
 	if asksWhy(c.Request()) {
-		return Team{}, openai.BadRequest(openai.CodeInvalidValue, "x-weir-explain", "x-weir-explain asks what would become of a request to a model, and this is none. Leave the header out.")
+		return Team{}, openai.BadRequest(openai.CodeInvalidValue, "x-weir-explain", "x-weir-explain asks what would become of a request with a prompt, and this has none. Leave the header out.")
 	}
 	return g.cfg.Teams[usage.From(c.Request().Context()).Team], acceptableQuery(c.Request().URL.RawQuery)
 }
