@@ -127,14 +127,15 @@ func (a *attempt) meaning(resp *http.Response) (*openai.Answer, policy.Outcome) 
 // success reads an answer below 300.
 func (a *attempt) success(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	stream := kind == "text/event-stream"
-	if stream != a.call.Request.Stream && (stream || !a.call.Request.Operation.Hears()) { // whisper cannot stream
+	stream, op := kind == "text/event-stream", a.call.Request.Operation
+	// Of the models that hear and speak, the older cannot stream.
+	if stream != a.call.Request.Stream && (stream || !op.Hears() && op != openai.Speech) {
 		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "content_type"}
 	}
 	switch {
 	case stream:
 		return a.stream(resp)
-	case a.call.Request.Operation == openai.Speech, a.call.Passage != nil && !isJSON(kind):
+	case op == openai.Speech, a.call.Passage != nil && !isJSON(kind):
 		return a.content(resp)
 	default:
 		return a.whole(resp)
