@@ -49,11 +49,20 @@ func (a *attempt) broken(err error) policy.Outcome {
 	case cause != nil:
 		hung := a.call.Request.Stream && !a.hasty && a.body == nil && time.Since(a.begun) >= hang
 		return policy.Outcome{Class: policy.Gone, Reason: "client_gone", Hung: hung}
+	case errors.Is(err, errTooLarge) && a.sized():
+		return policy.Outcome{Class: policy.Refused, Status: http.StatusBadGateway, Reason: "large_answer"}
 	case errors.Is(err, errTooLarge):
 		return policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "large_answer"}
 	default:
 		return policy.Broken(false, a.sent.Load())
 	}
+}
+
+// sized reports whether it is for the client to say how large an answer becomes: a
+// larger one than may be held is then no fault of the deployment's, and comes again
+// wherever else it is asked for.
+func (a *attempt) sized() bool {
+	return a.call.Passage != nil || a.call.Request.Operation == openai.Embeddings
 }
 
 // refused reads an answer that is no success.
