@@ -101,7 +101,7 @@ func (g *Gateway) meOf(ctx context.Context, now *serving, name, key string) dash
 	for i := range sums {
 		if s := &sums[i]; s.Key == key {
 			me.Period = dashboard.PeriodSums{
-				Since: me.Period.Since, Requests: s.Requests, Refused: s.Refused, Failed: s.Errors, Input: s.Input, Output: s.Output, Cost: s.Cost.Dollars(),
+				Since: me.Period.Since, Requests: s.Requests, Refused: s.Refused, Errors: s.Errors, Input: s.Input, Output: s.Output, Cost: s.Cost.Dollars(),
 			}
 		}
 	}

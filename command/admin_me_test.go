@@ -1,9 +1,13 @@
 package command
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"weir/dashboard"
 )
@@ -45,5 +49,43 @@ models: { gpt-4o: { deployments: [{ backend: azure, deployment: gpt-4o }] } }
 				t.Errorf("it answers %d, want %d\n%s", w.Code, tt.status, w.Body)
 			}
 		})
+	}
+}
+
+// TestMeSaysWhoseFault: a request that was no good is no failure of the gateway's,
+// neither in the hour's words nor in the ledger's.
+func TestMeSaysWhoseFault(t *testing.T) {
+	t.Parallel()
+	strict := `state: { ledger: { path: "` + t.TempDir() + `/ledger.db", durability: strict } }`
+	g, err := Build(t.Context(), parsed(t, mine+strict), Parts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close(t.Context()) })
+	key := func(r *http.Request) { r.Header.Set("Authorization", "Bearer sk-search-a-0123456789") }
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8080/v1/chat/completions", strings.NewReader("{"))
+	key(r)
+	w := httptest.NewRecorder()
+	if g.API.ServeHTTP(w, r); w.Code != http.StatusBadRequest {
+		t.Fatalf("half a body is answered %d\n%s", w.Code, w.Body)
+	}
+	var me map[string]any
+	if err := json.Unmarshal(called(g, http.MethodGet, dashboard.MePath, key).Body.Bytes(), &me); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]any{}
+	for _, span := range []string{"last_hour", "this_month"} {
+		for _, name := range []string{"requests", "refused", "failed", "errors"} {
+			if n, ok := me[span].(map[string]any)[name]; ok {
+				got[span+"."+name] = n
+			}
+		}
+	}
+	want := map[string]any{
+		"last_hour.requests": 1., "last_hour.refused": 1., "last_hour.failed": 0.,
+		"this_month.requests": 1., "this_month.refused": 0., "this_month.errors": 1.,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -29,8 +29,8 @@ type Me struct {
 // HourSums are what a key did in the last hour, since the gateway began.
 type HourSums struct {
 	Requests uint32            `json:"requests"`
-	Refused  uint32            `json:"refused"`
-	Failed   uint32            `json:"failed"`
+	Refused  uint32            `json:"refused"` // by a policy, by a limit, or as no good request
+	Failed   uint32            `json:"failed"`  // for no fault of their caller's
 	Input    uint64            `json:"input_tokens"`
 	Output   uint64            `json:"output_tokens"`
 	Cost     float64           `json:"cost_usd"`
@@ -41,8 +41,8 @@ type HourSums struct {
 type PeriodSums struct {
 	Since    time.Time `json:"since"`
 	Requests int64     `json:"requests"`
-	Refused  int64     `json:"refused"`
-	Failed   int64     `json:"failed"`
+	Refused  int64     `json:"refused"` // by a policy or a limit
+	Errors   int64     `json:"errors"`  // others that were not answered, whoever was at fault
 	Input    int64     `json:"input_tokens"`
 	Output   int64     `json:"output_tokens"`
 	Cost     float64   `json:"cost_usd"`

@@ -20,7 +20,7 @@ function show(me) {
     h('h2', {}, 'Limits'), me.limits.length ? h('div', { class: 'limits' }, me.limits.map(limit)) : h('p', { class: 'empty' }, 'There are none.'),
     h('h2', {}, 'The last hour'), facts([['Requests', count(me.last_hour.requests)], ['Refused', count(me.last_hour.refused)], ['Failed', count(me.last_hour.failed)],
       ['Tokens', `${count(me.last_hour.input_tokens)} in, ${count(me.last_hour.output_tokens)} out`], ['Cost', usd(me.last_hour.cost_usd)]]),
-    h('h2', {}, 'This month'), facts([['Requests', count(me.this_month.requests)], ['Refused', count(me.this_month.refused)], ['Failed', count(me.this_month.failed)],
+    h('h2', {}, 'This month'), facts([['Requests', count(me.this_month.requests)], ['Refused', count(me.this_month.refused)], ['Errors', count(me.this_month.errors)],
       ['Tokens', `${count(me.this_month.input_tokens)} in, ${count(me.this_month.output_tokens)} out`], ['Cost', usd(me.this_month.cost_usd)]]),
     h('h2', {}, 'Your last errors'), me.last_errors.length ? h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Your last errors' }, h('table', {},
       h('thead', {}, h('tr', {}, ['Time', 'Status', 'Code', 'Model', 'Request id'].map((c) => h('th', { scope: 'col' }, c)), h('th', { scope: 'col', class: 'number' }, 'Took'))),

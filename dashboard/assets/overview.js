@@ -87,7 +87,7 @@ export function overview({ root, latest, listen }) {
   const event = (name, data) => {
     if (name === 'series') {
       requests.show(data, data.requests_per_second);
-      tokens.show(data, data.tokens_per_minute);
+      tokens.show(data, data.tokens_per_minute || { tokens: data.requests_per_second.ok.map(() => null) });
       first.show(data, data.first_token_ms);
       overhead.show(data, data.overhead_ms);
     }
