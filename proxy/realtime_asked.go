@@ -135,6 +135,12 @@ func (s *session) renamed(req *openai.Request) ([]openai.Edit, error) {
 		}
 		edits = append(edits, in.Unset("model")...)
 	}
+	session := req.Root.Get("session")
+	for _, by := range [...]openai.Value{session.Get("input_audio_transcription"), session.Get("audio").Get("input").Get("transcription")} {
+		if err := s.g.within(s.team, by.Get("model")); err != nil {
+			return nil, err
+		}
+	}
 	return edits, nil
 }
 

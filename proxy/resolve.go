@@ -91,6 +91,19 @@ func (g *Gateway) modelFor(team Team, name string, azure bool) (Model, error) {
 	return model, nil
 }
 
+// within refuses a model that a request names besides its own, as of a tool or of a
+// transcript, where it is one of the gateway's and not of the team's.
+func (g *Gateway) within(team Team, name openai.Value) error {
+	model, ok := g.model(name.Text())
+	if !ok || team.Models == nil || team.Models[model.Name] {
+		return nil
+	}
+	return &openai.Error{
+		Status: http.StatusForbidden, Code: openai.CodeModelNotAllowed, Param: name.Path(),
+		Message: fmt.Sprintf("Team %q may not use the model %q. %s", team.Name, model.Name, team.mayUse(g.cfg.Models)),
+	}
+}
+
 func (g *Gateway) model(name string) (Model, bool) {
 	if listed, ok := g.cfg.Names.find(name); ok {
 		return g.cfg.Models[listed], true

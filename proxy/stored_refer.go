@@ -15,6 +15,13 @@ func (d *decision) continues(g *Gateway, team Team) error {
 	if d.operation != openai.Chat && !d.operation.Keeps() {
 		return nil
 	}
+	if d.operation.Keeps() {
+		for _, tool := range d.request.Root.Get("tools").Elements() {
+			if err := g.within(team, tool.Get("model")); err != nil {
+				return err
+			}
+		}
+	}
 	var edits []openai.Edit
 	for _, read := range []func(*Gateway, Team) ([]openai.Edit, error){d.kept, d.previous, d.sealed, d.files} {
 		more, err := read(g, team)
