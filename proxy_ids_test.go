@@ -127,7 +127,7 @@ func (w *world) lastAt(deployment string) azuresim.Request {
 // cancels ends a response, with no body and no content type.
 func (w *world) cancels(id, where string) {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://gateway"+responsesPath+"/"+id+"/cancel", http.NoBody)
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://localhost"+responsesPath+"/"+id+"/cancel", http.NoBody)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (w *world) dial(path string, headers ...string) (*session, error) {
 		h.Del("Sec-WebSocket-Protocol")
 		opts.Subprotocols = strings.Split(p, ",")
 	}
-	conn, resp, err := websocket.Dial(w.t.Context(), "ws://gateway"+path, opts)
+	conn, resp, err := websocket.Dial(w.t.Context(), "ws://localhost"+path, opts)
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Hour)
 	w.t.Cleanup(cancel)
 	s := &session{w: w, ctx: ctx, conn: conn, resp: resp}

@@ -304,7 +304,7 @@ func TestFormsRefused(t *testing.T) {
 					if chunked {
 						body = struct{ io.Reader }{body}
 					}
-					req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://gateway/v1/audio/transcriptions", body)
+					req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://localhost/v1/audio/transcriptions", body)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -388,7 +388,7 @@ func TestFormsLeaveNothing(t *testing.T) {
 		body, kind := written(t, large...)
 		ctx, leave := context.WithCancel(w.t.Context())
 		in, out := io.Pipe()
-		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway/v1/audio/transcriptions", in)
+		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/v1/audio/transcriptions", in)
 		req.Header.Set("Content-Type", kind)
 		req.Header.Set("Authorization", "Bearer "+searchKey)
 		go func() {
@@ -462,7 +462,7 @@ func TestSlowForm(t *testing.T) {
 			_ = out.Close()
 		}()
 		start := time.Now()
-		req, _ := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://gateway/v1/audio/transcriptions", in)
+		req, _ := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://localhost/v1/audio/transcriptions", in)
 		req.Header.Set("Content-Type", kind)
 		req.Header.Set("Authorization", "Bearer "+searchKey)
 		resp, err := w.client.Do(req)

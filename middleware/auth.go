@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -31,7 +32,8 @@ type Keys map[[sha256.Size]byte]Caller
 // counts against its address in failures; a request without a key, or with keys
 // of two teams, is no guess and does not. Where open is not nil, a request needs
 // no key: one without a key that somebody has is open's, and none fails but what a
-// page of another site sends for which browsers ask nobody.
+// page of another site sends for which browsers ask nobody, or under a name that it
+// made lead here.
 func Auth(keys Keys, open *Caller, failures *Throttle) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -44,6 +46,8 @@ func Auth(keys Keys, open *Caller, failures *Throttle) echo.MiddlewareFunc {
 			case err != nil:
 				return err
 			case known:
+			case open != nil && !own(c.Request()):
+				return unauthorized("This gateway asks callers on its own machine for no key, and the Host header has a name that others may have made lead here. Call it by an IP address or as localhost, or with a key that is configured.")
 			case open != nil && foreign(c.Request()):
 				return unauthorized("A page of another site needs a key. Send it as Authorization: Bearer KEY, or beside the subprotocol realtime as " + offeredKey + "KEY.")
 			case open != nil:
@@ -113,6 +117,18 @@ func offered(h http.Header) []string {
 		}
 	}
 	return keys
+}
+
+// own reports whether a request came under a name that leads to this machine whoever
+// asks: an address, or localhost. One that came over no network has no such name.
+func own(r *http.Request) bool {
+	if _, err := netip.ParseAddrPort(r.RemoteAddr); err != nil {
+		return true
+	}
+	here := url.URL{Host: r.Host}
+	name := strings.ToLower(here.Hostname())
+	_, err := netip.ParseAddr(name)
+	return err == nil || name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
 // foreign reports whether a request is from a page that is not of the gateway's own

@@ -40,7 +40,7 @@ func TestAuthOfWebSockets(t *testing.T) {
 		{name: "two of different teams", headers: []string{protocols, offer + "one", "api-key", "two"}},
 		{name: "two protocols of different teams", headers: []string{protocols, offer + "one, openai-insecure-api-key.two"}},
 		{name: "open", open: open, want: "open"},
-		{name: "open, a page of its own host", open: open, headers: []string{"Origin", "http://gateway:3000"}, want: "open"},
+		{name: "open, a page of its own host", open: open, headers: []string{"Origin", "http://localhost:3000"}, want: "open"},
 		{name: "open, a page of another host", open: open, headers: []string{"Origin", "https://evil.example"}},
 		{name: "open, a page of no host", open: open, headers: []string{"Origin", "null"}},
 		{name: "open, a page that has a key", open: open, headers: []string{"Origin", "https://evil.example", protocols, offer + "one"}, want: "one"},
@@ -48,7 +48,7 @@ func TestAuthOfWebSockets(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://gateway:8080/v1/realtime", nil)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost:8080/v1/realtime", nil)
 			if !tt.plain {
 				r.Header.Set("Upgrade", "WebSocket")
 			}

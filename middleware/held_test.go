@@ -46,6 +46,7 @@ func TestRecordHoldsNoHeaders(t *testing.T) {
 	filled := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
+		runtime.GC() // what was in pools goes with the second
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
@@ -61,7 +62,7 @@ func TestRecordHoldsNoHeaders(t *testing.T) {
 	if len(all) != requests {
 		t.Fatalf("%d requests have %d records", requests, len(all))
 	}
-	if held := (int64(after) - int64(before)) / requests; held > 5000 {
+	if held := (int64(after) - int64(before)) / requests; held > size/3 {
 		t.Errorf("a record holds %d bytes of a request with %d in its user agent and as many in its path", held, size)
 	}
 	runtime.KeepAlive(all)

@@ -57,6 +57,7 @@ func serve(r *http.Request, handle echo.HandlerFunc, before []echo.MiddlewareFun
 
 func get(path string, header ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+	r.Host = "localhost"
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
