@@ -392,7 +392,7 @@ func (w *world) finish(resp *http.Response) reply {
 
 func (w *world) send(ctx context.Context, method, path, body string, headers ...string) (*http.Response, error) {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
