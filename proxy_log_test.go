@@ -51,7 +51,11 @@ func TestStateIsSaidOnce(t *testing.T) {
 	}{
 		{"answers", nil, many, []string{}},
 		{"a rest, and another", nil, func(w *world) {
-			w.east.Script(steps("rate-limit 20 s", "rate-limit 20 s", "rate-limit 20 s", "rate-limit 20 s", "rate-limit 30 s")...)
+			all := steps("rate-limit 20 s", "rate-limit 20 s", "rate-limit 20 s", "rate-limit 20 s", "rate-limit 30 s")
+			for i := range all {
+				all[i].Delay = time.Second // none is answered before all are sent
+			}
+			w.east.Script(all...)
 			many(w)
 			time.Sleep(21 * time.Second)
 			w.chat(lone)
