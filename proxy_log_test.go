@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weir/azuresim"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -28,6 +29,15 @@ func (w *world) said() []string {
 		}
 	}
 	return lines
+}
+
+// together are steps of which none is answered before all that come at once are sent.
+func together(faults ...string) []azuresim.Step {
+	all := steps(faults...)
+	for i := range all {
+		all[i].Delay = time.Second
+	}
+	return all
 }
 
 // TestStateIsSaidOnce holds that a change of a deployment's state is one line,
@@ -51,21 +61,17 @@ func TestStateIsSaidOnce(t *testing.T) {
 	}{
 		{"answers", nil, many, []string{}},
 		{"a rest, and another", nil, func(w *world) {
-			all := steps("rate-limit 20 s", "rate-limit 20 s", "rate-limit 20 s", "rate-limit 20 s", "rate-limit 30 s")
-			for i := range all {
-				all[i].Delay = time.Second // none is answered before all are sent
-			}
-			w.east.Script(all...)
+			w.east.Script(together("rate-limit 20 s", "rate-limit 20 s", "rate-limit 20 s", "rate-limit 20 s", "rate-limit 30 s")...)
 			many(w)
 			time.Sleep(21 * time.Second)
 			w.chat(lone)
 		}, []string{"INFO deployment rests east/gpt-35-turbo 20s 429", "INFO deployment rests east/gpt-35-turbo 30s 429"}},
 		{"a key that is refused", nil, func(w *world) {
-			w.east.Script(steps("bad-key", "bad-key", "bad-key", "bad-key")...)
+			w.east.Script(together("bad-key", "bad-key", "bad-key", "bad-key")...)
 			many(w)
 		}, []string{"ERROR deployment is misconfigured east/gpt-35-turbo"}},
 		{"a breaker that opens and closes", []string{"retry: {", "breaker: { consecutive_failures: 2, open_for: 5s }\n  retry: { max_attempts: 1,"}, func(w *world) {
-			w.east.Script(steps("server-error", "server-error", "server-error", "server-error")...)
+			w.east.Script(together("server-error", "server-error", "server-error", "server-error")...)
 			many(w)
 			time.Sleep(6 * time.Second)
 			w.chat(lone)
