@@ -8,9 +8,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"weir/azuresim"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weir/azuresim"
 )
 
 // said returns what the gateway has logged beside the lines of requests: each
