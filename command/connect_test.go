@@ -117,7 +117,7 @@ func closeLater(t *testing.T, g *Gateway) {
 func askGateway(t *testing.T, g *Gateway) (status int, body string) {
 	t.Helper()
 	out := httptest.NewRecorder()
-	in := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(`{"model":"gpt-4o","messages":[{"role":"user","content":"hello"}]}`))
+	in := httptest.NewRequest(http.MethodPost, "http://localhost/v1/chat/completions", strings.NewReader(`{"model":"gpt-4o","messages":[{"role":"user","content":"hello"}]}`))
 	in.Header.Set("Content-Type", "application/json")
 	g.API.ServeHTTP(out, in)
 	return out.Code, out.Body.String()
