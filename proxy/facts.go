@@ -28,42 +28,16 @@ func (g *Gateway) underway(rec *usage.Record) func() {
 
 // named returns an operation as records have it, "" for what is handed on as it is.
 func named(op openai.Operation) usage.Operation {
-	switch op {
-	case openai.Chat:
-		return usage.Chat
-	case openai.Responses:
-		return usage.Responses
-	case openai.Compact:
-		return usage.Compaction
-	case openai.Completions:
-		return usage.TextCompletion
-	case openai.Embeddings:
-		return usage.Embeddings
-	case openai.Moderations:
-		return usage.Moderation
-	case openai.Images:
-		return usage.ImageGeneration
-	case openai.Speech:
-		return usage.Speech
-	default:
-		return namedForm(op)
+	names := [...]usage.Operation{
+		openai.Chat: usage.Chat, openai.Responses: usage.Responses, openai.Compact: usage.Compaction, openai.Completions: usage.TextCompletion,
+		openai.Embeddings: usage.Embeddings, openai.Moderations: usage.Moderation, openai.Images: usage.ImageGeneration, openai.Speech: usage.Speech,
+		openai.ImageEdits: usage.ImageEdit, openai.Transcriptions: usage.Transcription, openai.Translations: usage.Translation,
+		openai.Realtime: usage.Realtime,
 	}
-}
-
-// namedForm is named for what is no JSON.
-func namedForm(op openai.Operation) usage.Operation {
-	switch op {
-	case openai.ImageEdits:
-		return usage.ImageEdit
-	case openai.Transcriptions:
-		return usage.Transcription
-	case openai.Translations:
-		return usage.Translation
-	case openai.Realtime:
-		return usage.Realtime
-	default:
+	if int(op) >= len(names) {
 		return ""
 	}
+	return names[op]
 }
 
 // limitOf returns the name of the limit that counts a dimension.

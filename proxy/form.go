@@ -87,8 +87,8 @@ func (g *Gateway) incoming(c echo.Context) (*paced, error) {
 
 // boundaryOf returns what stands between the parts of a request's form.
 func boundaryOf(r *http.Request) (string, error) {
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return "", &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: "Content-Encoding must be identity. Send the body uncompressed."}
+	if err := uncoded(r); err != nil {
+		return "", err
 	}
 	var kind string
 	var params map[string]string
@@ -97,7 +97,7 @@ func boundaryOf(r *http.Request) (string, error) {
 		kind, params, err = mime.ParseMediaType(given[0])
 	}
 	if kind != "multipart/form-data" {
-		return "", &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: "Content-Type must be multipart/form-data. Send the file and the fields beside it as a form."}
+		return "", mediaType("Content-Type must be multipart/form-data. Send the file and the fields beside it as a form.")
 	}
 	boundary := params["boundary"]
 	if err != nil || boundary == "" || len(boundary) > maxBoundary {

@@ -70,18 +70,15 @@ func cutBody(err error) error {
 
 // bodyType returns the type of a request's body as it may be sent on.
 func bodyType(r *http.Request) (string, error) {
-	refused := func(message string) (string, error) {
-		return "", &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: message}
-	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return refused("Content-Encoding must be identity. Send the body uncompressed.")
+	if err := uncoded(r); err != nil {
+		return "", err
 	}
 	given := r.Header.Values("Content-Type")
 	if len(given) == 0 {
 		return "application/octet-stream", nil
 	}
 	if _, _, err := mime.ParseMediaType(given[0]); err != nil || len(given) > 1 {
-		return refused("Content-Type cannot be read, or there are several. Send one, such as application/json.")
+		return "", mediaType("Content-Type cannot be read, or there are several. Send one, such as application/json.")
 	}
 	return given[0], nil
 }

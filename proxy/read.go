@@ -106,16 +106,29 @@ func (p *place) release() { p.once.Do(func() { p.all.Add(-p.size) }) }
 
 // acceptable refuses a request whose body or query is in no form that we read.
 func acceptable(r *http.Request) error {
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: "Content-Encoding must be identity. Send the body uncompressed."}
+	if err := uncoded(r); err != nil {
+		return err
 	}
 	if t := r.Header.Get("Content-Type"); t != "" {
 		kind, params, err := mime.ParseMediaType(t)
 		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") || !plainCharset(params["charset"]) {
-			return &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: "Content-Type must be application/json, in UTF-8."}
+			return mediaType("Content-Type must be application/json, in UTF-8.")
 		}
 	}
 	return acceptableQuery(r.URL.RawQuery)
+}
+
+// uncoded refuses a body that is compressed, or encoded in any other way.
+func uncoded(r *http.Request) error {
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return mediaType("Content-Encoding must be identity. Send the body uncompressed.")
+	}
+	return nil
+}
+
+// mediaType refuses a body of a type that is not read.
+func mediaType(message string) error {
+	return &openai.Error{Status: http.StatusUnsupportedMediaType, Code: openai.CodeMediaType, Message: message}
 }
 
 // plainCharset reports whether a text in that character set is one in UTF-8.
