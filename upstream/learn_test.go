@@ -71,7 +71,9 @@ func TestLearnedTemperature(t *testing.T) {
 func TestTemperatureIsNotLearnedFromOthers(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(w *world) { fixed(w); alone(w) }, func(w *world) {
-		w.east.Script(fault("server-error", 3)...)
+		// None is answered before all are sent, twice: all are told of it at once.
+		w.east.Script(repeat(azuresim.Step{Fault: "server-error", Delay: time.Second}, 3)...)
+		w.east.Script(repeat(azuresim.Step{Delay: time.Second}, 3)...)
 		for _, r := range w.all(3, "") {
 			if r.Status != 200 || r.Trace != "east, east 0.75, east" {
 				t.Errorf("a call comes to %+v", r)
@@ -147,6 +149,7 @@ func TestLearnedStreamOptions(t *testing.T) {
 	}
 	for _, attempts := range []int{1, 3} {
 		bubble(t, old(attempts), func(w *world) {
+			w.east.Script(repeat(azuresim.Step{Delay: time.Second}, 4)...)
 			for _, r := range w.all(4, streamed) {
 				if r.Status != 200 || r.Err != nil || r.Trace != "east, east" {
 					t.Errorf("of %d attempts, a stream comes to %+v", attempts, r)
