@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -95,7 +96,8 @@ func (d *decision) fit(team Team, exactly bool) error {
 	if !exactly {
 		bound := d.model.Counter.Bound(d.request)
 		fitted, err := d.window.Fit(d.request, policy.Prompt{Total: bound})
-		if err == nil && fitted.Trimmed == 0 && d.apart(fitted) {
+		// A bound that is none fits where no window is known.
+		if err == nil && bound < math.MaxInt64 && fitted.Trimmed == 0 && d.apart(fitted) {
 			d.rough = true
 			return d.take(fitted)
 		}

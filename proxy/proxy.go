@@ -32,7 +32,8 @@ type Upstream interface {
 type Counter interface {
 	// Prompt returns what a request's prompt comes to, tools and all.
 	Prompt(r *openai.Request) policy.Prompt
-	// Bound returns what the prompt is never above, without counting it.
+	// Bound returns what the prompt is never above, without counting it, and
+	// math.MaxInt64 where only a count can tell.
 	Bound(r *openai.Request) int64
 	// Text returns what a text comes to, as part of an answer.
 	Text(text []byte) int64
