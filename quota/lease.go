@@ -26,7 +26,9 @@ func (m *Memory) take(now time.Time, accounts []*account, cost Cost) *Lease {
 	l.store = l
 	l.holds = l.room[:0]
 	for _, a := range accounts {
-		a.open++
+		if !cost.Further {
+			a.open++
+		}
 		h := hold{account: a}
 		if a.requests.on {
 			a.requests.force(now, cost.Requests)
@@ -53,7 +55,9 @@ func (l *memoryLease) settle(actual Cost) {
 	defer m.mu.Unlock()
 	now := m.tick()
 	for _, h := range l.holds {
-		h.account.open--
+		if !l.cost.Further {
+			h.account.open--
+		}
 		if h.requests > 0 {
 			h.account.requests.settle(now, l.cost.Requests, h.requests, actual.Requests)
 		}
@@ -95,7 +99,7 @@ type refusal struct {
 func (r *refusal) ask(now time.Time, a *account, cost Cost) {
 	r.askBucket(now, &a.requests, ExceededError{Account: a.id, Dimension: Requests, Need: cost.Requests})
 	r.askBucket(now, &a.tokens, ExceededError{Account: a.id, Dimension: Tokens, Need: cost.Tokens})
-	if slots := a.limits.Concurrency; slots > 0 && a.open >= slots {
+	if slots := a.limits.Concurrency; slots > 0 && !cost.Further && a.open >= slots {
 		r.add(ExceededError{Account: a.id, Dimension: Concurrency, Limit: slots, Need: 1, Wait: slotWait})
 	}
 	a.purse.ask(r, now, a.id, cost.Spend)

@@ -73,13 +73,18 @@ type Cost struct {
 	Requests int64
 	Tokens   int64
 	Spend    int64 // in billionths of a US dollar
+
+	// Further says that the request has its slot of concurrency already, with
+	// another lease: this one neither needs nor takes any. Settling heeds it not.
+	Further bool
 }
 
 // Limiter hands out leases. It is safe for concurrent use.
 type Limiter interface {
-	// Reserve takes cost and a slot of concurrency from every account in one
-	// step, all or nothing, and returns the lease to settle. It never waits
-	// for an allowance: a refusal is an *ExceededError and has taken nothing.
+	// Reserve takes cost and, unless it is Further, a slot of concurrency from
+	// every account in one step, all or nothing, and returns the lease to
+	// settle. It never waits for an allowance: a refusal is an *ExceededError
+	// and has taken nothing.
 	//
 	// An account is known by its ID, and no ID may occur twice in one call.
 	// Where its limits differ from those of the call before, the new ones
@@ -196,7 +201,8 @@ const most = 1 << 53
 
 // clamped returns c with every amount in what the buckets can count.
 func (c Cost) clamped() Cost {
-	return Cost{Requests: clamp(c.Requests), Tokens: clamp(c.Tokens), Spend: clamp(c.Spend)}
+	c.Requests, c.Tokens, c.Spend = clamp(c.Requests), clamp(c.Tokens), clamp(c.Spend)
+	return c
 }
 
 func clamp(n int64) int64 { return min(max(n, 0), most) }

@@ -173,6 +173,7 @@ func (m *machine) draw(t *rapid.T) ([]int, quota.Cost) {
 		Requests: rapid.Int64Range(0, most(l.RequestsPerMinute, l.BurstRequests)).Draw(t, "requests"),
 		Tokens:   rapid.Int64Range(0, most(l.TokensPerMinute, l.BurstTokens)).Draw(t, "tokens"),
 		Spend:    rapid.Int64Range(0, most(l.Budget.Amount, 0)).Draw(t, "spend"),
+		Further:  rapid.IntRange(0, 3).Draw(t, "further") == 0,
 	}
 }
 
@@ -200,7 +201,9 @@ func (m *machine) try(t *rapid.T, who []int, cost quota.Cost) *quota.ExceededErr
 	l := &loan{lease: lease, cost: cost}
 	for _, i := range who {
 		p := &m.pots[i]
-		p.open++
+		if !cost.Further {
+			p.open++
+		}
 		l.from = append(l.from, part{i, p.requests.take(cost.Requests), p.tokens.take(cost.Tokens), p.purse.take(cost.Spend)})
 	}
 	m.leases = append(m.leases, l)
@@ -251,7 +254,9 @@ func (m *machine) end(l *loan, actual quota.Cost) {
 	l.lease.Settle(actual)
 	for _, f := range l.from {
 		p := &m.pots[f.account]
-		p.open--
+		if !l.cost.Further {
+			p.open--
+		}
 		p.requests.settle(m.now, l.cost.Requests, actual.Requests, f.requests)
 		p.tokens.settle(m.now, l.cost.Tokens, actual.Tokens, f.tokens)
 		p.purse.settle(l.cost.Spend, actual.Spend, f.spend)

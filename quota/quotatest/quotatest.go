@@ -57,6 +57,7 @@ func Run(t *testing.T, open func(t *testing.T, spent quota.Spent) Store) {
 		{"what never fits is permanent", permanent},
 		{"a refusal takes nothing", allOrNothing},
 		{"concurrency is bounded", concurrency},
+		{"a further cost takes no slot", further},
 		{"contention admits no more than the bound", contention},
 		{"a reload keeps the used fraction", reloadKeepsFraction},
 		{"a lease outlives a reload", reloadWithLease},

@@ -170,3 +170,27 @@ func concurrency(c *trial) {
 		c.reserve(tokens(1), a)
 	}
 }
+
+func further(c *trial) {
+	a := quota.Account{ID: "team:further", Limits: quota.Limits{Concurrency: 1, TokensPerMinute: 1, BurstTokens: 10}}
+	first := c.reserve(requests(1), a)
+	more := tokens(4)
+	more.Further = true
+	second := c.reserve(more, a)
+	c.remain("with a further cost", second.Snapshot().Tokens, 6)
+	c.refuse(quota.Concurrency, requests(1), a)
+	more.Tokens = 7
+	c.refuse(quota.Tokens, more, a)
+	first.Settle(requests(1))
+	next := c.reserve(tokens(0), a) // the further one has none
+	a.Limits.Concurrency = 0
+	c.reserve(quota.Cost{Further: true}, a).Settle(quota.Cost{})
+	a.Limits.Concurrency = 1
+	second.Settle(tokens(1))
+	c.refuse(quota.Concurrency, requests(1), a)
+	next.Settle(tokens(0))
+	c.remain("when all is settled", c.look(a).Tokens, 9)
+	lease := c.reserve(requests(1), a)
+	c.refuse(quota.Concurrency, requests(1), a)
+	lease.Settle(requests(1))
+}

@@ -39,7 +39,7 @@ func (m *machine) judge(who []int, cost quota.Cost) verdict {
 			v.late = max(v.late, slack/d.pot.perSecond+1e-9*v.wait)
 		}
 		m.judgeSpend(&v, i, cost.Spend)
-		if p.open >= m.accounts[i].Limits.Concurrency {
+		if !cost.Further && p.open >= m.accounts[i].Limits.Concurrency {
 			v.slots = true
 			v.wait = max(v.wait, 1)
 		}

@@ -4,7 +4,8 @@
 -- (rp rb rl rt) and one of tokens (tp tb tl tt): allowance a minute, burst,
 -- level, and the microsecond of that level; and a budget: its window (w), what
 -- is used in it (u), and who opened it (e). The set has each lease by its
--- expiry in milliseconds, and is swept an hour after that.
+-- expiry in milliseconds, below zero where it takes no slot, and is swept an hour
+-- after that.
 
 local HOUR = 3600000
 local MOST = 9007199254740992

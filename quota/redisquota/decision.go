@@ -175,7 +175,7 @@ func (d decision) refusal(cost quota.Cost, slots int64) error {
 		e := quota.ExceededError{Account: a.ID}
 		all = a.requests.refuse(all, e, quota.Requests, cost.Requests)
 		all = a.tokens.refuse(all, e, quota.Tokens, cost.Tokens)
-		if most := a.Limits.Concurrency; most > 0 && a.open+slots > most {
+		if most := a.Limits.Concurrency; most > 0 && slots > 0 && a.open+slots > most {
 			e.Dimension, e.Limit, e.Need, e.Wait = quota.Concurrency, most, slots, slotWait
 			all = append(all, e)
 		}

@@ -12,7 +12,7 @@ import (
 // lease is a reservation in Redis, and what its settlement needs.
 type lease struct {
 	id    string
-	slots int64 // 1, or those of a slice
+	slots int64 // 1, or those of a slice, or none
 	cost  quota.Cost
 	holds []hold
 }
@@ -42,6 +42,14 @@ func limitOf(perMinute, burst int64) limit {
 		burst = perMinute
 	}
 	return limit{min(perMinute, most), min(burst, most)}
+}
+
+// slotsOf returns how many slots a cost needs.
+func slotsOf(cost quota.Cost) int64 {
+	if cost.Further {
+		return 0
+	}
+	return 1
 }
 
 // lease returns a reservation to ask for.

@@ -3,6 +3,7 @@ package redisquota_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,21 +132,30 @@ func TestLeasesOfTheDeadExpire(t *testing.T) {
 	}
 }
 
-// TestOpenLeasesAreRenewed holds that a long answer keeps its slot.
+// TestOpenLeasesAreRenewed holds that a long answer keeps its slot, and that what was
+// taken further is kept without one.
 func TestOpenLeasesAreRenewed(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	l := s.open(t, redisquota.Config{TTL: 300 * time.Millisecond})
 	a := quota.Account{ID: "team:a", Group: "g", Limits: quota.Limits{Concurrency: 1}}
-	lease := reserve(t, l, quota.Cost{}, a)
+	lease, more := reserve(t, l, quota.Cost{}, a), reserve(t, l, quota.Cost{Further: true}, a)
 	began := s.now()
 	s.until(10*time.Second, "three times the life of a lease is over", func() bool {
 		if n := s.slots(t, "weir:{g}:team%3Aa:leases"); n != 1 {
 			t.Fatalf("%d slots are taken after %v, want 1", n, s.now().Sub(began))
 		}
+		unexpired := "-" + strconv.FormatInt(s.now().UnixMilli(), 10)
+		if n := s.client.ZCount(t.Context(), "weir:{g}:team%3Aa:leases", "-inf", unexpired).Val(); n != 1 {
+			t.Fatalf("%d further leases are open after %v, want 1", n, s.now().Sub(began))
+		}
 		return s.now().Sub(began) > time.Second
 	})
 	lease.Settle(quota.Cost{})
+	more.Settle(quota.Cost{})
+	if n := s.client.ZCard(t.Context(), "weir:{g}:team%3Aa:leases").Val(); n != 0 {
+		t.Errorf("%d leases are known, want none", n)
+	}
 	if n := s.slots(t, "weir:{g}:team%3Aa:leases"); n != 0 {
 		t.Errorf("%d slots are taken, want none", n)
 	}

@@ -152,13 +152,13 @@ func (l *Limiter) Reserve(ctx context.Context, accounts []quota.Account, cost qu
 
 // reserve reserves in Redis.
 func (l *Limiter) reserve(ctx context.Context, held []quota.Account, cost quota.Cost) (*quota.Lease, error) {
-	t := l.lease(held, cost, 1)
+	t := l.lease(held, cost, slotsOf(cost))
 	d, err := l.decide(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	if !d.admitted {
-		return nil, d.refusal(cost, 1)
+		return nil, d.refusal(cost, t.slots)
 	}
 	l.hold(t)
 	return quota.NewLease(d.snapshot(), func(actual quota.Cost) {

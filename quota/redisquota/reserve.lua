@@ -40,7 +40,7 @@ for i = 1, #KEYS / 2 do
     if spend > a.budget - a.u then refused = true end
   end
   a.open = redis.call('ZCOUNT', a.leases, '(' .. ms, '+inf')
-  if v[5] > 0 and a.open + slots > v[5] then refused = true end
+  if slots > 0 and v[5] > 0 and a.open + slots > v[5] then refused = true end
   if lacks(a.r, requests) or lacks(a.t, tokens) then refused = true end
   accounts[i] = a
 end
@@ -52,9 +52,11 @@ for _, a in ipairs(accounts) do
     if a.r.on then give(a.r, -requests) end
     if a.t.on then give(a.t, -tokens) end
     if a.budget > 0 then a.u = a.u + spend end
-    redis.call('ZREMRANGEBYSCORE', a.leases, '-inf', ms - HOUR)
+    redis.call('ZREMRANGEBYSCORE', a.leases, HOUR - ms, ms - HOUR)
     if slots == 1 then
       redis.call('ZADD', a.leases, ms + ttl, id)
+    elseif slots == 0 then
+      redis.call('ZADD', a.leases, -ms - ttl, id)
     else
       -- The slice itself is known by a lease that takes no slot.
       redis.call('ZADD', a.leases, ms - 1, id)

@@ -174,7 +174,7 @@ func (l *Limiter) renewSome(ctx context.Context, leases []*lease) error {
 				keys = append(keys, key)
 				number[key] = len(keys)
 			}
-			args = append(args, number[key], t.id)
+			args = append(args, number[key], t.id, t.slots)
 		}
 	}
 	_, err := l.run(ctx, l.renewing, keys, args)

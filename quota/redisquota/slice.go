@@ -92,7 +92,7 @@ func (h *heat) add(now time.Time, cost quota.Cost) {
 // reserve reserves from a slice where the team is hot. It returns nil and no
 // error where Redis itself must be asked.
 func (s *slicer) reserve(ctx context.Context, l *Limiter, held []quota.Account, cost quota.Cost) (*quota.Lease, error) {
-	if s.Rate < 0 {
+	if s.Rate < 0 || cost.Further { // each lease in a slice has a slot of it
 		return nil, nil
 	}
 	now := time.Now()
