@@ -126,7 +126,8 @@ func method(name string) string {
 }
 
 // Recover turns a panic into an error that says nothing of it, and logs it. The
-// panic that aborts a connection passes.
+// panic that aborts a connection passes. An error that no client is to see is
+// logged as well, unless its client has left.
 func Recover(log *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) (err error) {
@@ -151,9 +152,21 @@ func Recover(log *slog.Logger) echo.MiddlewareFunc {
 				}
 				err = &openai.Error{Status: http.StatusInternalServerError, Code: openai.CodeInternal, Message: "The gateway failed to handle the request."}
 			}()
-			return next(c)
+			err = next(c)
+			if hidden(err) && !c.Response().Committed && c.Request().Context().Err() == nil {
+				r := usage.From(c.Request().Context())
+				log.Error("fault", "error", err, "request_id", r.RequestID, "trace_id", r.TraceID, "span_id", r.SpanID)
+			}
+			return err
 		}
 	}
+}
+
+// hidden reports whether an error is neither one that clients see nor the router's.
+func hidden(err error) bool {
+	_, shown := errors.AsType[*openai.Error](err)
+	_, routing := errors.AsType[*echo.HTTPError](err)
+	return err != nil && !shown && !routing
 }
 
 // Drain refuses requests while draining reports true.
