@@ -16,15 +16,16 @@ import (
 // model is listed under.
 type Names struct {
 	Aliases     map[string]string
-	Deployments map[string]string // as they are named in Azure
 	Models      map[string]string
+	Deployments map[string]string // as they are named in Azure
 }
 
-// find returns the model that name stands for: an alias, else a deployment, else
-// a model, else one of these in another of the spellings that are in use.
+// find returns the model that name stands for: an alias, else a model, else a
+// deployment, else one of these in another of the spellings that are in use. A model
+// is not shadowed by the deployment of another one.
 func (n Names) find(name string) (string, bool) {
 	for _, spelling := range spellings(name) {
-		for _, names := range []map[string]string{n.Aliases, n.Deployments, n.Models} {
+		for _, names := range []map[string]string{n.Aliases, n.Models, n.Deployments} {
 			if model, ok := names[spelling]; ok {
 				return model, true
 			}
