@@ -91,10 +91,8 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 		e.GET(path+"/:model", g.GetModel, m...)
 	}
 	e.GET("/openai/deployments", g.ListDeployments, m...)
-	for _, path := range []string{
-		"/v1/responses/input_tokens", "/responses/input_tokens", "/openai/v1/responses/input_tokens", "/openai/responses/input_tokens",
-	} {
-		e.POST(path, g.InputTokens, m...)
+	for _, base := range bases() {
+		e.POST(base+"responses/input_tokens", g.InputTokens, m...)
 	}
 	g.storedRoutes(e, m...)
 	g.realtimeRoutes(e, m...)
@@ -126,13 +124,13 @@ func (g *Gateway) request(c echo.Context, op openai.Operation) error {
 		return err
 	}
 	defer release()
-	return g.handle(c, req, nil, release)
+	return g.handle(c, req, nil, release, nil)
 }
 
 // handle serves a request that has been read, by what of it decides something. What
 // is sent is p, or without one the request itself. Release lets go of what it holds,
-// once it is not sent again.
-func (g *Gateway) handle(c echo.Context, req *openai.Request, p *openai.Passage, release func()) error {
+// once it is not sent again. Entry is what it has taken of the allowances; nil: nothing.
+func (g *Gateway) handle(c echo.Context, req *openai.Request, p *openai.Passage, release func(), entry *reservation) error {
 	rec := usage.From(c.Request().Context())
 	team := g.cfg.Teams[rec.Team]
 	model, err := g.resolve(c, team, req)
@@ -150,6 +148,7 @@ func (g *Gateway) handle(c echo.Context, req *openai.Request, p *openai.Passage,
 	if err != nil {
 		return err
 	}
+	d.entry = entry
 	call := d.call(c.Request(), model)
 	call.Passage = p
 	return g.forward(c, team, d, call, release)

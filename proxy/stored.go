@@ -33,7 +33,7 @@ type owner struct {
 
 // storedRoutes adds the paths of responses that upstream keeps.
 func (g *Gateway) storedRoutes(e *echo.Echo, m ...echo.MiddlewareFunc) {
-	for _, base := range resourceBases() {
+	for _, base := range bases() { // LangChain names a deployment before any path of responses
 		base += "responses/:id"
 		e.GET(base, g.stored(""), m...)
 		e.DELETE(base, g.stored(""), m...)
