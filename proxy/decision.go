@@ -29,6 +29,8 @@ type decision struct {
 	only string // the deployment that must answer; "" any will do
 	free bool   // what was used has been charged already
 
+	entry *reservation // what was taken of the allowances before the body was read; nil: nothing
+
 	metered bool // what is handed on as it is may say what it used
 
 	behind bool // upstream goes on with it when nobody listens

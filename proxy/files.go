@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"weir/openai"
+	"weir/quota"
 	"weir/usage"
 )
 
@@ -107,14 +108,23 @@ func (g *Gateway) unmarkedName(team, disposition string) string {
 	return disposition
 }
 
-// uploadFile serves an upload: it reads the form, has the requests of a batch
-// decided upon, and sends it to the resource that is to keep it.
+// uploadFile serves an upload: it reads the form once the limits have let it in, has
+// the requests of a batch decided upon, and sends it to the resource that is to keep it.
 func (g *Gateway) uploadFile(c echo.Context) error {
 	team, err := g.caller(c)
 	if err != nil {
 		return err
 	}
-	f, err := g.readForm(c, formRules{reads: "purpose"})
+	boundary, err := g.expectForm(c)
+	if err != nil {
+		return err
+	}
+	entry, err := g.admit(c, openai.Files)
+	if err != nil {
+		return err
+	}
+	defer entry.Settle(quota.Cost{}) // of what never got so far as to be settled
+	f, err := g.readForm(c, boundary, formRules{reads: "purpose"})
 	if err != nil {
 		return err
 	}
@@ -124,7 +134,7 @@ func (g *Gateway) uploadFile(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &decision{operation: openai.Files, free: true, team: team.Name}
+	d := &decision{operation: openai.Files, free: true, team: team.Name, entry: entry}
 	home, err := g.home(team)
 	if err == nil && f.values["purpose"] == batchPurpose {
 		home, err = g.batchFile(c, team, f, d)

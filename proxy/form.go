@@ -50,39 +50,49 @@ type formRules struct {
 	drops string // those of them that are not sent on
 }
 
-// readForm reads a request's form while it comes, and keeps it until it is closed.
-func (g *Gateway) readForm(c echo.Context, rules formRules) (*form, error) {
-	boundary, err := boundaryOf(c.Request())
+// expectForm returns what stands between the parts of the form that a request
+// brings, of which nothing is read yet.
+func (g *Gateway) expectForm(c echo.Context) (boundary string, err error) {
+	boundary, err = boundaryOf(c.Request())
 	if err != nil {
 		leave(c)
-		return nil, err
+		return "", err
 	}
-	body, err := g.incoming(c)
-	if err != nil {
-		return nil, err
-	}
+	return boundary, g.expect(c)
+}
+
+// readForm reads a request's form while it comes, and keeps it until it is closed.
+func (g *Gateway) readForm(c echo.Context, boundary string, rules formRules) (*form, error) {
 	held, err := g.hold(c, heldForm)
 	if err != nil {
 		return nil, err
 	}
 	f := &form{spool: spool{up: &g.cfg.Uploads}, held: held, values: map[string]string{}, boundary: rand.Text() + rand.Text()}
-	if err := f.read(body, boundary, rules); err != nil {
+	if err := f.read(g.incoming(c), boundary, rules); err != nil {
 		leave(c)
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-// incoming returns the body of an upload, which must be read to its end.
-func (g *Gateway) incoming(c echo.Context) (*paced, error) {
-	const key = "server.max_upload"
-	if limit := g.cfg.Uploads.Max; c.Request().ContentLength > limit {
-		leave(c)
-		return nil, tooLarge(limit, key)
+// maxUploadKey is what the configuration calls the bound of an upload.
+const maxUploadKey = "server.max_upload"
+
+// expect refuses an upload that is larger than one may be, as its sender says.
+func (g *Gateway) expect(c echo.Context) error {
+	limit := g.cfg.Uploads.Max
+	if c.Request().ContentLength <= limit {
+		return nil
 	}
+	leave(c)
+	return tooLarge(limit, maxUploadKey)
+}
+
+// incoming returns the body of an upload, which must be read to its end.
+func (g *Gateway) incoming(c echo.Context) *paced {
 	body := newPaced(c, g.cfg.Uploads.Max)
-	body.key = key
-	return body, nil
+	body.key = maxUploadKey
+	return body
 }
 
 // boundaryOf returns what stands between the parts of a request's form.

@@ -25,29 +25,30 @@ func (u *upload) release() {
 	_ = u.Close() // nothing more is read of it
 }
 
-// take reads a request's body to its end, and lets the call send it anew with each
-// attempt, unless there is none. What comes with a GET is not sent.
-func (g *Gateway) take(c echo.Context, call *openai.Call) (*upload, error) {
-	r := c.Request()
-	kind, err := bodyType(r)
+// expectAny returns the type of a request's body as it may be sent on. Nothing of the
+// body is read yet.
+func (g *Gateway) expectAny(c echo.Context) (kind string, err error) {
+	kind, err = bodyType(c.Request())
 	if err != nil {
 		leave(c)
-		return nil, err
+		return "", err
 	}
-	src, err := g.incoming(c)
-	if err != nil {
-		return nil, err
-	}
+	return kind, g.expect(c)
+}
+
+// take reads a request's body to its end, and lets the call send it anew with each
+// attempt, unless there is none. What comes with a GET is not sent.
+func (g *Gateway) take(c echo.Context, kind string, call *openai.Call) (*upload, error) {
 	held, err := g.hold(c, heldUpload)
 	if err != nil {
 		return nil, err
 	}
 	body := &upload{spool: spool{up: &g.cfg.Uploads}, held: held}
 	into := io.Writer(&body.spool)
-	if r.Method == http.MethodGet {
+	if c.Request().Method == http.MethodGet {
 		into = io.Discard
 	}
-	if _, err := io.CopyBuffer(struct{ io.Writer }{into}, src, make([]byte, 32<<10)); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{into}, g.incoming(c), make([]byte, 32<<10)); err != nil {
 		body.release()
 		leave(c)
 		return nil, cutBody(err)

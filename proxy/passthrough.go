@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"weir/openai"
+	"weir/quota"
 	"weir/usage"
 )
 
@@ -50,12 +51,21 @@ func (g *Gateway) handOn(p Passage) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		body, err := g.take(c, call)
+		kind, err := g.expectAny(c)
+		if err != nil {
+			return err
+		}
+		entry, err := g.admit(c, openai.Passages)
+		if err != nil {
+			return err
+		}
+		defer entry.Settle(quota.Cost{}) // of what never got so far as to be settled
+		body, err := g.take(c, kind, call)
 		if err != nil {
 			return err
 		}
 		defer body.release()
-		d := &decision{operation: openai.Passages, free: true, team: team.Name, metered: r.Method != http.MethodGet}
+		d := &decision{operation: openai.Passages, free: true, team: team.Name, metered: r.Method != http.MethodGet, entry: entry}
 		return g.forward(c, team, d, call, body.release)
 	}
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -51,17 +50,15 @@ func (s *session) take(ctx context.Context, cost quota.Cost) (*reservation, erro
 
 // reserve is take, whose error is the limiter's.
 func (s *session) reserve(ctx context.Context, cost quota.Cost) (*reservation, error) {
-	held, err := s.g.cfg.Limiter.Reserve(ctx, slotted(s.team.accounts(s.rec.Key, "", enforced)), cost)
+	out, err := s.g.draw(ctx, asking{
+		accounts: slotted(s.team.accounts(s.rec.Key, "", enforced)), cost: cost,
+		shadows: slotted(s.team.rehearsed(s.rec.Key)), shadowed: cost,
+	})
 	if err != nil {
 		return nil, err
 	}
-	out := &reservation{held: held}
-	if s.team.Own.Shadow == (quota.Limits{}) && s.team.Keys[s.rec.Key].Shadow == (quota.Limits{}) {
-		return out, nil
-	}
-	out.shadow, err = s.g.cfg.Limiter.Reserve(ctx, slotted(s.team.accounts(s.rec.Key, shadows, shadowed)), cost)
-	if exceeded, ok := errors.AsType[*quota.ExceededError](err); ok && cost != (quota.Cost{}) {
-		s.shadow(refusal(s.team, s.d, exceeded).Code)
+	if out.no != nil && cost != (quota.Cost{}) {
+		s.shadow(refusal(s.team, s.d, out.no).Code)
 	}
 	return out, nil
 }

@@ -66,6 +66,8 @@ func refusal(team Team, d *decision, e *quota.ExceededError) *openai.Error {
 	case e.Dimension == quota.Concurrency:
 		out.Type = "requests"
 		out.Message = fmt.Sprintf("%s has %d requests open, which is all it may have. Wait for one to end. %s", whose, e.Limit, ask)
+	case e.Need == 0:
+		out.Message = fmt.Sprintf("%s has used more than its %d %s per minute. Next slot in %s. %s", whose, e.Limit, e.Dimension, rounded(e.Wait), ask)
 	default:
 		out.Message = fmt.Sprintf("%s has used its %d %s per minute: %d are left, and the request needs %d. Next slot in %s. %s",
 			whose, e.Limit, e.Dimension, e.Remaining, e.Need, rounded(e.Wait), ask)
@@ -77,6 +79,10 @@ func refusal(team Team, d *decision, e *quota.ExceededError) *openai.Error {
 // by itself: the next window may be weeks away.
 func overspent(whose, ask string, e *quota.ExceededError) *openai.Error {
 	out := &openai.Error{Status: http.StatusTooManyRequests, Type: openai.CodeInsufficientQuota, Code: openai.CodeInsufficientQuota, NoRetry: true}
+	if e.Need == 0 {
+		out.Message = fmt.Sprintf("%s has spent more than its budget of %s. The next one begins in %s. %s", whose, usage.USD(e.Limit), rounded(e.Wait), ask)
+		return out
+	}
 	next := "It is less than this one request may cost: send a smaller max_tokens."
 	if !e.Permanent {
 		next = fmt.Sprintf("The next budget begins in %s.", rounded(e.Wait))

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -70,61 +69,44 @@ func shadowed(a Allowance) quota.Limits { return a.Shadow }
 // shadows is what the IDs of accounts begin with that let pass.
 const shadows = "shadow:"
 
-// reservation is what a request has taken of the limits.
-type reservation struct {
-	held    *quota.Lease
-	shadow  *quota.Lease // of the limits that let pass; nil: there are none, or they would have refused
-	settled bool
-}
-
-// Settle replaces what was reserved by what was used, once.
-func (r *reservation) Settle(used quota.Cost) {
-	if r.settled {
-		return
+// rehearsed returns the accounts of limits that let pass, nil where there are none.
+func (t *Team) rehearsed(key string) []quota.Account {
+	if t.Own.Shadow == (quota.Limits{}) && t.Keys[key].Shadow == (quota.Limits{}) {
+		return nil
 	}
-	r.settled = true
-	r.held.Settle(used)
-	if r.shadow != nil {
-		r.shadow.Settle(used)
-	}
+	return t.accounts(key, shadows, shadowed)
 }
 
 // reserve takes the most that the request may cost from the allowances of the team
-// and of its key, or says why not.
+// and of its key, or says why not. What it has taken of that before is not taken
+// twice. What the limits that let pass would have refused is noted.
 func (g *Gateway) reserve(ctx context.Context, team Team, rec *usage.Record, d *decision) (*reservation, error) {
-	accounts, usual := team.accounts(rec.Key, "", enforced), g.usual(team, rec)
-	cost := d.most(usual, burst(accounts))
-	d.reserved = cost.Tokens
-	rec.Reserved, rec.ReservedCost = cost.Tokens, usage.USD(cost.Spend)
-	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, cost)
+	held, shadow, usual := team.accounts(rec.Key, "", enforced), team.rehearsed(rec.Key), g.usual(team, rec)
+	a := asking{accounts: held, cost: d.most(usual, burst(held)), shadows: shadow}
+	if len(shadow) > 0 {
+		a.shadowed = d.most(usual, burst(append(slices.Clip(shadow), held...)))
+	}
+	d.reserved = a.cost.Tokens
+	rec.Reserved, rec.ReservedCost = a.cost.Tokens, usage.USD(a.cost.Spend)
+	out, err := d.entry, error(nil)
+	switch {
+	case d.entry == nil:
+		out, err = g.draw(ctx, a)
+	case !d.free:
+		out, err = g.further(ctx, d.entry, a)
+	}
 	if err != nil {
 		return nil, refused(ctx, team, rec, d, err)
 	}
-	out := &reservation{held: lease}
-	if out.shadow, err = g.rehearse(ctx, team, rec, d, usual); err != nil {
-		out.Settle(quota.Cost{})
-		return nil, err
-	}
-	return out, nil
-}
-
-// rehearse asks the limits that let pass as if they held too, and notes what they
-// would have refused. The lease is nil where they would have.
-func (g *Gateway) rehearse(ctx context.Context, team Team, rec *usage.Record, d *decision, usual int64) (*quota.Lease, error) {
-	if team.Own.Shadow == (quota.Limits{}) && team.Keys[rec.Key].Shadow == (quota.Limits{}) {
-		return nil, nil
-	}
-	accounts := team.accounts(rec.Key, shadows, shadowed)
-	cost := d.most(usual, burst(append(accounts, team.accounts(rec.Key, "", enforced)...)))
-	lease, err := g.cfg.Limiter.Reserve(ctx, accounts, cost)
-	if exceeded, ok := errors.AsType[*quota.ExceededError](err); ok {
-		d.note(refusal(team, d, exceeded))
-		rec.Shadowed, rec.ShadowLimit = d.shadow, limitOf(exceeded.Dimension)
+	if out.no != nil {
+		d.note(refusal(team, d, out.no))
+		rec.Shadowed, rec.ShadowLimit = d.shadow, limitOf(out.no.Dimension)
 	}
 	if gone(ctx) {
-		return lease, context.Cause(ctx)
+		out.Settle(quota.Cost{})
+		return nil, context.Cause(ctx)
 	}
-	return lease, nil // what only rehearses stops nothing
+	return out, nil
 }
 
 // enter writes down what the request may cost, for a crash: what is left open then

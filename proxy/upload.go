@@ -10,15 +10,26 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"weir/openai"
+	"weir/quota"
 	"weir/usage"
 )
 
 // upload serves one request whose body is a form: a file, or several, and fields
-// beside it.
+// beside it. Nothing of the form is read before the limits have let the request in;
+// its tokens and its price are asked of them once it is read.
 func (g *Gateway) upload(c echo.Context, op openai.Operation) error {
 	rec := usage.From(c.Request().Context())
 	rec.Operation = named(op)
-	f, err := g.readForm(c, formRules{reads: fieldsOf(op), drops: "model"})
+	boundary, err := g.expectForm(c)
+	if err != nil {
+		return err
+	}
+	entry, err := g.admit(c, op)
+	if err != nil {
+		return err
+	}
+	defer entry.Settle(quota.Cost{}) // of what never got so far as to be settled
+	f, err := g.readForm(c, boundary, formRules{reads: fieldsOf(op), drops: "model"})
 	if err != nil {
 		return err
 	}
@@ -29,7 +40,7 @@ func (g *Gateway) upload(c echo.Context, op openai.Operation) error {
 		return err
 	}
 	rec.Stream = req.Stream
-	return g.handle(c, req, f.passage(op), release)
+	return g.handle(c, req, f.passage(op), release, entry)
 }
 
 // fieldsOf returns the fields of an operation's form that decide something.
