@@ -25,7 +25,7 @@ func TestStoreIsMeasured(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	_, azure := newAzure(t)
-	r := newReplica(t, sharing(azure, s.url(), "replicas: 1", `teams: { search: { limits: { rpm: 1000 }, keys: [{ id: one, value: "a-key-of-the-team-search" }] } }`))
+	r := newReplica(t, sharing(azure, s.url(), "replicas: 1"+steady, `teams: { search: { limits: { rpm: 1000 }, keys: [{ id: one, value: "a-key-of-the-team-search" }] } }`))
 	measured := func(series string) func() bool {
 		return func() bool {
 			_, text := get(t, r.admin+"/metrics")

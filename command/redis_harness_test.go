@@ -194,6 +194,10 @@ const (
 	helloCents  = 1
 )
 
+// steady lets a busy machine take longer than a gateway waits for its Redis, where
+// one that is there is what is tested.
+const steady = ", timeout: 10s"
+
 // sharing is a configuration of replicas that count in one Redis. More is what it
 // says of teams and of state.limits.
 func sharing(endpoint, redis, limits, more string) string {

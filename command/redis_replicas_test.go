@@ -103,7 +103,7 @@ func TestReplicasShareEveryLimit(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			redis := newStore(t)
 			azure, endpoint := newAzure(t)
-			all := newReplicas(t, sharing(endpoint, redis.url(), "on_error: closed, replicas: 3", "teams: { a: { "+tt.limits+" } }"))
+			all := newReplicas(t, sharing(endpoint, redis.url(), "on_error: closed, replicas: 3"+steady, "teams: { a: { "+tt.limits+" } }"))
 			began := redis.now()
 			exhaust(t, all, func() {
 				for _, r := range all {
@@ -152,7 +152,7 @@ func TestReplicasShareSlots(t *testing.T) {
 	azure := &gated{Server: azuresim.New(azuresim.Config{})}
 	server := httptest.NewServer(azure)
 	t.Cleanup(server.Close)
-	all := newReplicas(t, sharing(server.URL, redis.url(), "on_error: closed, replicas: 3", "teams: { a: { limits: { concurrency: 12 } } }"))
+	all := newReplicas(t, sharing(server.URL, redis.url(), "on_error: closed, replicas: 3"+steady, "teams: { a: { limits: { concurrency: 12 } } }"))
 	for range rounds {
 		azure.release = make(chan struct{})
 		var clients sync.WaitGroup
@@ -236,7 +236,7 @@ func spawn(t *testing.T, configuration string) *replica {
 func TestProcessesShareOneLimit(t *testing.T) {
 	redis := newStore(t)
 	azure, endpoint := newAzure(t)
-	text := sharing(endpoint, redis.url(), "on_error: closed, replicas: 3", "teams: { a: { limits: { rpm: 60, burst_requests: 200, concurrency: 200 }, budget: { usd: 30 } } }")
+	text := sharing(endpoint, redis.url(), "on_error: closed, replicas: 3"+steady, "teams: { a: { limits: { rpm: 60, burst_requests: 200, concurrency: 200 }, budget: { usd: 30 } } }")
 	all := make([]*replica, 3)
 	for i := range all {
 		all[i] = spawn(t, text)

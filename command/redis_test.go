@@ -12,32 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// undisturbed does something until no round trip to Redis has failed meanwhile, as
-// they do where a busy machine takes longer than the gateway waits. It begins with
-// an empty Redis each time, and returns what is wrong.
-func undisturbed(t *testing.T, redis *store, all []*replica, do func() (wrong string)) {
-	t.Helper()
-	failed := func() (n int64) {
-		for _, r := range all {
-			r.told(t)
-			n += r.fares().Errors
-		}
-		return n
-	}
-	until(t, "Redis is quick enough", func() bool {
-		before := failed()
-		redis.flush()
-		wrong := do()
-		if failed() != before {
-			return false
-		}
-		if wrong != "" {
-			t.Error(wrong)
-		}
-		return true
-	})
-}
-
 // told is what an answer tells of the limits.
 type told struct {
 	Status                              int
@@ -48,34 +22,34 @@ type told struct {
 func TestReplicasTellOneTruth(t *testing.T) {
 	redis := newStore(t)
 	azure, endpoint := newAzure(t)
-	all := newReplicas(t, sharing(endpoint, redis.url(), "on_error: closed, replicas: 3", "teams: { a: { limits: { rpm: 1, burst_requests: 4, tpm: 1, burst_tokens: 1000 }, budget: { usd: 1 } } }"))
-	undisturbed(t, redis, all, func() string {
-		var got []told
-		for i, explain := range []string{"", "", "1", "1", "", "", "", "1"} {
-			before := len(azure.Requests())
-			a := all[i%3].ask(t, "", "x-weir-explain", explain)
-			h := a.header
-			reset, _ := time.ParseDuration(h.Get("X-Ratelimit-Reset-Requests"))
-			got = append(got, told{a.status, h.Get("X-Ratelimit-Limit-Requests"), h.Get("X-Ratelimit-Remaining-Requests"), minutes(reset), h.Get("X-Ratelimit-Remaining-Tokens"), h.Get("X-Weir-Budget-Remaining-Usd")})
-			if explain == "1" {
-				got[i] = explained(t, a.body)
-				if len(azure.Requests()) != before {
-					t.Error("what was to be explained was sent")
-				}
+	all := newReplicas(t, sharing(endpoint, redis.url(), "on_error: closed, replicas: 3"+steady, "teams: { a: { limits: { rpm: 1, burst_requests: 4, tpm: 1, burst_tokens: 1000 }, budget: { usd: 1 } } }"))
+	var got []told
+	for i, explain := range []string{"", "", "1", "1", "", "", "", "1"} {
+		before := len(azure.Requests())
+		a := all[i%3].ask(t, "", "x-weir-explain", explain)
+		h := a.header
+		reset, _ := time.ParseDuration(h.Get("X-Ratelimit-Reset-Requests"))
+		got = append(got, told{a.status, h.Get("X-Ratelimit-Limit-Requests"), h.Get("X-Ratelimit-Remaining-Requests"), minutes(reset), h.Get("X-Ratelimit-Remaining-Tokens"), h.Get("X-Weir-Budget-Remaining-Usd")})
+		if explain == "1" {
+			got[i] = explained(t, a.body)
+			if len(azure.Requests()) != before {
+				t.Error("what was to be explained was sent")
 			}
 		}
-		want := []told{
-			{200, "1", "3", "1", "982", "0.99"},
-			{200, "1", "2", "2", "964", "0.98"},
-			{200, "1", "1", "3", "946", "0.97"}, // explained, and given back
-			{200, "1", "1", "3", "946", "0.97"},
-			{200, "1", "1", "3", "946", "0.97"},
-			{200, "1", "0", "4", "928", "0.96"},
-			{429, "1", "0", "4", "928", "0.96"},
-			{429, "1", "0", "4", "928", "0.96"},
-		}
-		return cmp.Diff(want, got)
-	})
+	}
+	want := []told{
+		{200, "1", "3", "1", "982", "0.99"},
+		{200, "1", "2", "2", "964", "0.98"},
+		{200, "1", "1", "3", "946", "0.97"}, // explained, and given back
+		{200, "1", "1", "3", "946", "0.97"},
+		{200, "1", "1", "3", "946", "0.97"},
+		{200, "1", "0", "4", "928", "0.96"},
+		{429, "1", "0", "4", "928", "0.96"},
+		{429, "1", "0", "4", "928", "0.96"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
 	refused := all[0].ask(t, "")
 	after, ms := refused.header.Get("Retry-After"), refused.header.Get("Retry-After-Ms")
 	if refused.status != http.StatusTooManyRequests || after == "" || ms == "" {
@@ -121,16 +95,16 @@ func explained(t *testing.T, body string) (out struct {
 func TestReplicasRehearseTogether(t *testing.T) {
 	redis := newStore(t)
 	_, endpoint := newAzure(t)
-	all := newReplicas(t, sharing(endpoint, redis.url(), "on_error: local, replicas: 3", "teams: { a: { limits: { rpm: 1, burst_requests: 4, mode: shadow } } }"))
-	undisturbed(t, redis, all, func() string {
-		var got []string
-		for i := range 6 {
-			a := all[i%3].ask(t, "")
-			got = append(got, fmt.Sprint(a.status, a.header.Get("X-Weir-Policy")))
-		}
-		const passed, noted = "200", "200shadow: rate_limit_exceeded"
-		return cmp.Diff([]string{passed, passed, passed, passed, noted, noted}, got)
-	})
+	all := newReplicas(t, sharing(endpoint, redis.url(), "on_error: local, replicas: 3"+steady, "teams: { a: { limits: { rpm: 1, burst_requests: 4, mode: shadow } } }"))
+	var got []string
+	for i := range 6 {
+		a := all[i%3].ask(t, "")
+		got = append(got, fmt.Sprint(a.status, a.header.Get("X-Weir-Policy")))
+	}
+	const passed, noted = "200", "200shadow: rate_limit_exceeded"
+	if diff := cmp.Diff([]string{passed, passed, passed, passed, noted, noted}, got); diff != "" {
+		t.Errorf("answered (-want +got):\n%s", diff)
+	}
 }
 
 // TestRedisThatIsNotThere: a gateway that cannot count starts, says so, and counts
@@ -165,7 +139,7 @@ func TestRedisThatIsNotThere(t *testing.T) {
 			if tt.says == "" {
 				redis.kill()
 			}
-			r := newReplica(t, sharing(endpoint, tt.url(redis), "on_error: local, replicas: 3", teams))
+			r := newReplica(t, sharing(endpoint, tt.url(redis), "on_error: local, replicas: 3"+steady, teams))
 			r.at(t, onOwn)
 			line := r.log.wait(t, "Redis is away: the limits hold for each process by itself")
 			if text := fmt.Sprint(line["error"]); !strings.Contains(text, tt.says) {

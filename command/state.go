@@ -69,7 +69,7 @@ func openState(ctx context.Context, f *config.File, p Parts) (st *state, err err
 		return st, nil
 	}
 	st.shared, err = redisquota.New(context.WithoutCancel(ctx), redisquota.Config{
-		URL: l.URL.Reveal(), Replicas: l.Replicas, Spent: st.spent, Log: p.Log,
+		URL: l.URL.Reveal(), Replicas: l.Replicas, Timeout: l.Timeout, Spent: st.spent, Log: p.Log,
 		Slice: slice(l.Slice), Observe: st.metrics.Stored,
 	})
 	if err != nil {

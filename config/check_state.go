@@ -52,7 +52,7 @@ func (r *reader) checkMemory(c LimitStore, f *File) {
 	if c.URL != "" {
 		never(path + "url")
 	}
-	for _, key := range []string{"on_error", "slice"} {
+	for _, key := range []string{"on_error", "slice", "timeout"} {
 		if _, written := r.places[path+key]; written {
 			never(path + key)
 		}

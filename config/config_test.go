@@ -270,7 +270,7 @@ func TestDefaults(t *testing.T) {
 		},
 		State: config.State{
 			Limits: config.LimitStore{
-				Store: "memory", OnError: "local", Replicas: 1, Slice: config.Slice{From: 200, Share: 0.05, For: 200 * time.Millisecond},
+				Store: "memory", OnError: "local", Replicas: 1, Timeout: 25 * time.Millisecond, Slice: config.Slice{From: 200, Share: 0.05, For: 200 * time.Millisecond},
 			},
 			Ledger: config.Ledger{Retain: 32 * 24 * time.Hour, Durability: "batch", MaxRows: 100000},
 		},

@@ -19,6 +19,30 @@ type Price struct {
 	// Absent: as output.
 	ReasoningOutput float64 `yaml:"reasoning_output" min:"0" max:"1000000"`
 
+	// AudioInput is for the tokens of the prompt that are of sound. Absent: as
+	// input.
+	AudioInput float64 `yaml:"audio_input" min:"0" max:"1000000"`
+
+	// AudioCached is for those of sound that were found in a cache. Absent: as
+	// cached_input, and as audio_input without that.
+	AudioCached float64 `yaml:"audio_cached" min:"0" max:"1000000"`
+
+	// AudioOutput is for the tokens of the answer that are of sound. Absent: as
+	// output.
+	AudioOutput float64 `yaml:"audio_output" min:"0" max:"1000000"`
+
+	// ImageInput is for the tokens of the prompt that are of images, where
+	// upstream tells these apart. Absent: as input.
+	ImageInput float64 `yaml:"image_input" min:"0" max:"1000000"`
+
+	// ImageCached is for those of images that were found in a cache. Absent: as
+	// cached_input, and as image_input without that.
+	ImageCached float64 `yaml:"image_cached" min:"0" max:"1000000"`
+
+	// ImageOutput is for the tokens of the answer that are of images. Absent: as
+	// output.
+	ImageOutput float64 `yaml:"image_output" min:"0" max:"1000000"`
+
 	// Minute is for a minute of sound, for models that are paid for by it:
 	// dollars, and not for a million of anything.
 	Minute float64 `yaml:"minute" min:"0" max:"1000"`
@@ -78,6 +102,10 @@ type LimitStore struct {
 	// Replicas is how many processes share the limits, so that the share of each
 	// is known while the Redis does not answer.
 	Replicas int `yaml:"replicas" default:"1" min:"1" max:"10000"`
+
+	// Timeout is how long a request waits for the Redis before on_error holds. It
+	// is what a Redis that hangs costs each of the first requests.
+	Timeout time.Duration `yaml:"timeout" default:"25ms" min:"5ms" max:"10s"`
 
 	// Slice lets a busy team take parts of its limits at once, and spend them
 	// without asking the Redis each time.

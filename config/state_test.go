@@ -24,6 +24,13 @@ func priceFaults() []fault {
 		{"a price past all", model("price: { input: 1, output: §1000001 }"), "E006", at + ".output", "between 0", ""},
 		{"a price too fine", model("price: { input: §0.0375001, output: 1 }"), "E006", at + ".input", "three decimals", "round it to 0.038"},
 		{"a price of the cache too fine", model("price: { input: 1, cached_input: §0.0005, output: 1 }"), "E006", at + ".cached_input", "three decimals", "round it"},
+		{"a price of sound too fine", model("price: { input: 1, output: 1, audio_input: §0.0005 }"), "E006", at + ".audio_input", "three decimals", "round it to 0.001"},
+		{"a price of cached sound below zero", model("price: { input: 1, output: 1, audio_cached: §-1 }"), "E006", at + ".audio_cached", "between 0", ""},
+		{"a price of speech past all", model("price: { input: 1, output: 1, audio_output: §1000001 }"), "E006", at + ".audio_output", "between 0", ""},
+		{"a price of images in words", model("price: { input: 1, output: 1, image_input: §much }"), "E005", at + ".image_input", `a number, not "much"`, ""},
+		{"a price of cached images too fine", model("price: { input: 1, output: 1, image_cached: §1.0001 }"), "E006", at + ".image_cached", "three decimals", "round it to 1.000"},
+		{"a price of drawings below zero", model("price: { input: 1, output: 1, image_output: §-0.5 }"), "E006", at + ".image_output", "between 0", ""},
+		{"a price of sound alone", model("§price: { audio_input: 1, output: 1 }"), "E009", at + ".input", "price has no input", ""},
 		{"a price in words", model("price: { input: §free, output: 1 }"), "E005", at + ".input", `a number, not "free"`, ""},
 		{"a price of another kind", model("price: { §prompt: 1, input: 1, output: 1 }"), "E004", at + ".prompt", "unknown key", "known here: input"},
 		{
@@ -106,6 +113,8 @@ func limitStoreFaults() []fault {
 		{"three secrets of ids", goodHead + "state: { §secrets: [ \"CANARY0123456789\", \"CANARY1123456789\", \"CANARY2123456789\" ] }\n", "E017", "state.secrets", "at most two", "keep"},
 		{"a literal secret of ids", goodHead + "state: { secrets: [ §\"CANARY0123456789\" ] }\n", "W001", "state.secrets[0]", "written in the file", "${NAME}"},
 		{"no replica", limits("replicas: §0"), "E006", at + ".replicas", "between 1 and", ""},
+		{"a timeout of memory", limits("timeout: §10ms"), "W002", at + ".timeout", "store is memory", "store: redis"},
+		{"no timeout", limits("store: redis, url: \"redis://r\", timeout: §0s"), "E006", at + ".timeout", "between 5ms and 10s", ""},
 		{"a slice of all", limits("store: redis, url: \"redis://r\", slice: { share: §0.6 }"), "E006", at + ".slice.share", "at most 0.5", ""},
 		{"a slice for long", limits("store: redis, url: \"redis://r\", slice: { for: §1d }"), "E006", at + ".slice.for", "between 10ms and 10s", ""},
 		{"a slice that never is", limits("store: redis, url: \"redis://r\", slice: { from: 0, share: §0.1 }"), "W002", at + ".slice.share", "from is 0", "raise from"},
@@ -206,6 +215,39 @@ func TestNoFaults(t *testing.T) {
 	}
 }
 
+// TestPricesOfSound reads prices of sound and images, and what they leave away.
+func TestPricesOfSound(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, written string
+		want          config.Price
+	}{
+		{
+			"nothing is said of the cache", "input: 1, output: 2, audio_input: 10, audio_output: 20, image_input: 5, image_output: 6",
+			config.Price{Input: 1, CachedInput: 1, Output: 2, ReasoningOutput: 2, AudioInput: 10, AudioCached: 10, AudioOutput: 20, ImageInput: 5, ImageCached: 5, ImageOutput: 6},
+		},
+		{
+			"what is cached of text has a price", "input: 1, cached_input: 0.5, output: 2, audio_input: 10, image_output: 6",
+			config.Price{Input: 1, CachedInput: 0.5, Output: 2, ReasoningOutput: 2, AudioInput: 10, AudioCached: 0.5, AudioOutput: 2, ImageInput: 1, ImageCached: 0.5, ImageOutput: 6},
+		},
+		{
+			"all of it is said", "input: 1, cached_input: 0.5, output: 2, reasoning_output: 3, audio_input: 10, audio_cached: 0, audio_output: 0, image_input: 0, image_cached: 0.25, image_output: 0",
+			config.Price{Input: 1, CachedInput: 0.5, Output: 2, ReasoningOutput: 3, AudioInput: 10, ImageCached: 0.25},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f, problems := config.Parse("weir.yaml", []byte(strings.Replace(goodHead, "gpt-4o: {", "gpt-4o: { price: { "+tt.written+" },", 1)), options())
+			if f == nil || len(problems) > 0 {
+				t.Fatal(texts(problems))
+			}
+			if diff := cmp.Diff(&tt.want, f.Models["gpt-4o"].Price); diff != "" {
+				t.Errorf("price (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestMoney reads prices and budgets, and what they leave away.
 func TestMoney(t *testing.T) {
 	t.Parallel()
@@ -217,10 +259,13 @@ func TestMoney(t *testing.T) {
 		t.Fatal(texts(problems))
 	}
 	m := f.Models["gpt-4o"]
-	if diff := cmp.Diff(&config.Price{Input: 2.5, Output: 10, ReasoningOutput: 10}, m.Price); diff != "" {
+	if diff := cmp.Diff(&config.Price{Input: 2.5, Output: 10, ReasoningOutput: 10, AudioInput: 2.5, AudioOutput: 10, ImageInput: 2.5, ImageOutput: 10}, m.Price); diff != "" {
 		t.Errorf("the model's price (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(&config.Price{Input: 0.055, CachedInput: 0.055, Output: 12, ReasoningOutput: 4.125}, m.Deployments[0].Price); diff != "" {
+	if diff := cmp.Diff(&config.Price{
+		Input: 0.055, CachedInput: 0.055, Output: 12, ReasoningOutput: 4.125,
+		AudioInput: 0.055, AudioCached: 0.055, AudioOutput: 12, ImageInput: 0.055, ImageCached: 0.055, ImageOutput: 12,
+	}, m.Deployments[0].Price); diff != "" {
 		t.Errorf("the deployment's price (-want +got):\n%s", diff)
 	}
 	want := config.Budget{USD: 1e-9, Period: "day", Zone: "Europe/Berlin", AlertAt: []config.Percent{0.125, 0.8, 1}, Mode: "shadow"}
