@@ -86,6 +86,9 @@ func (c *call) legacyChoices() []completion {
 				one.text = fmt.Sprintf("(%d) %s", k, one.text)
 			}
 			c.bound(&one)
+			if *c.chat.limit == 0 {
+				one.text, one.finish = "", "length"
+			}
 			one.finish = cmp.Or(c.step.FinishReason, one.finish)
 			if string(c.chat.fields["echo"]) == "true" {
 				one.text = m.text + one.text

@@ -66,7 +66,7 @@ func (q *chatRequest) checkIntegers() *Step {
 		return outOfRange("n", "integer above maximum value", "<= 128", float64(q.n))
 	}
 	for _, name := range []string{"n", "max_tokens", "max_completion_tokens"} {
-		if v := q.float(name, 1); v < 1 {
+		if v := q.float(name, 1); v < 1 && (v < 0 || !q.plain || name != "max_tokens") { // a legacy completion may be of no token
 			return outOfRange(name, "integer below minimum value", ">= 1", v)
 		}
 	}

@@ -44,6 +44,10 @@ func (r *Request) prompts() error {
 		return err
 	}
 	r.Choices = max(r.Choices, best) * n
+	if none, ok := r.Root.Get("max_tokens").Int(); ok && none == 0 { // the prompt alone is wanted, with its logprobs
+		r.Implied = 1
+		return nil
+	}
 	bound, given, err := r.positive("max_tokens")
 	if err != nil {
 		return err

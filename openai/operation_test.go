@@ -168,7 +168,7 @@ func TestParseAsRefuses(t *testing.T) {
 		{openai.Completions, `{"best_of":"1"}`, "best_of", openai.CodeInvalidType},
 		{openai.Completions, `{"best_of":129}`, "best_of", openai.CodeInvalidValue},
 		{openai.Completions, `{"n":129}`, "n", openai.CodeInvalidValue},
-		{openai.Completions, `{"max_tokens":0}`, "max_tokens", openai.CodeBelowMinimum},
+		{openai.Completions, `{"max_tokens":-1}`, "max_tokens", openai.CodeBelowMinimum},
 		{openai.Completions, `{"max_tokens":1e3}`, "max_tokens", openai.CodeInvalidType},
 		{openai.Completions, `{"Best_Of":1}`, "Best_Of", openai.CodeInvalidValue},
 		{openai.Completions, `{"Prompt":1}`, "Prompt", openai.CodeInvalidValue},

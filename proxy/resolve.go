@@ -51,10 +51,16 @@ func spellings(name string) []string {
 	return all
 }
 
+// usualModerator is the model of moderations that name none, by the API.
+const usualModerator = "omni-moderation-latest"
+
 // resolve returns the model that a request is for. The deployment in the path
 // wins over the body's model, which many clients fill with anything.
 func (g *Gateway) resolve(c echo.Context, team Team, req *openai.Request) (Model, error) {
 	name, azure := req.Model, azurePath(c.Path())
+	if name == "" && req.Operation == openai.Moderations {
+		name = usualModerator
+	}
 	if deployment := c.Param("deployment"); deployment != "" {
 		plain, err := url.PathUnescape(deployment)
 		if err != nil {
