@@ -52,30 +52,30 @@ func TestMoneyIsExactWhateverIsLost(t *testing.T) {
 			}
 			for range 12 {
 				n, before := leases.Load(), l.State().Slices
-				s.until(time.Minute, "Redis is there and 100 leases are settled", func() bool {
+				s.until("Redis is there and 100 leases are settled", func() bool {
 					state := l.State()
 					return !state.Away && leases.Load() >= n+100 && (tt.slice.Rate < 0 || state.Slices > before)
 				})
 				p.delay.Store(int64(60 * time.Millisecond))
 				errors := l.State().Errors
-				s.until(time.Minute, "some answers are lost", func() bool { return l.State().Errors >= errors+2 })
+				s.until("some answers are lost", func() bool { return l.State().Errors >= errors+2 })
 				p.delay.Store(0)
 			}
 			done.Store(1)
 			wg.Wait()
-			s.until(time.Minute, "Redis has heard all settlements", func() bool {
+			s.until("Redis has heard all settlements", func() bool {
 				state := l.State()
 				return !state.Away && state.Waiting == 0 && state.Leases == 0
 			})
 			var off int64
 			defer func() { t.Logf("%d off", off) }()
 			for _, a := range []quota.Account{team, key} {
-				s.until(10*time.Second, "what is charged is what was spent", func() bool {
+				s.until("what is charged is what was spent", func() bool {
 					off = look(t, l, a).Budget.Remaining - amount + spent.Load()
 					return off == 0
 				})
 			}
-			s.until(10*time.Second, "no slot is taken", func() bool {
+			s.until("no slot is taken", func() bool {
 				return s.slots(t, "weir:{g}:team%3Aa:leases")+s.slots(t, "weir:{g}:key%3Aa:leases") == 0
 			})
 			state := l.State()
