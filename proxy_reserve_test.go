@@ -197,7 +197,7 @@ func (w *world) told(seed uint64, n int) (served, refused int) {
 			path = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
 		}
 		used := 1 + chance.IntN(500) // more than was reserved, now and then
-		lease, err := truth.Reserve(w.t.Context(), accounts, quota.Cost{Requests: 1, Tokens: int64(8 + bound), Spend: int64(price.Cost(8, 0, int64(bound), 0))})
+		lease, err := truth.Reserve(w.t.Context(), accounts, quota.Cost{Requests: 1, Tokens: int64(8 + bound), Spend: int64(price.Cost(usage.Tokens{Input: 8, Output: int64(bound)}))})
 		if err == nil {
 			step := using(8, used)
 			step.Delay = time.Duration(1+2*chance.IntN(2000)) * time.Millisecond
@@ -209,7 +209,7 @@ func (w *world) told(seed uint64, n int) (served, refused int) {
 		all.Go(func() {
 			got := w.do(w.t.Context(), http.MethodPost, path, say("hello", fmt.Sprintf(`"max_tokens":%d`, bound)))
 			if lease != nil {
-				lease.Settle(quota.Cost{Requests: 1, Tokens: int64(8 + used), Spend: int64(price.Cost(8, 0, int64(used), 0))})
+				lease.Settle(quota.Cost{Requests: 1, Tokens: int64(8 + used), Spend: int64(price.Cost(usage.Tokens{Input: 8, Output: int64(used)}))})
 			}
 			w.truthful(got, path, lease, err)
 		})

@@ -121,9 +121,11 @@ func prices(base string, m config.Model) (each map[string]usage.Price, dearest u
 // nothing does so because that is written: config has filled in the others.
 func price(p config.Price) usage.Price {
 	const nothing = usage.USD(-1)
+	part := func(dollars float64) usage.USD { return cmp.Or(perToken(dollars), nothing) }
 	return usage.Price{
-		Input: perToken(p.Input), Cached: cmp.Or(perToken(p.CachedInput), nothing),
-		Output: perToken(p.Output), Reasoning: cmp.Or(perToken(p.ReasoningOutput), nothing),
+		Input: perToken(p.Input), Cached: part(p.CachedInput), Output: perToken(p.Output), Reasoning: part(p.ReasoningOutput),
+		Audio:  usage.Rates{Input: part(p.AudioInput), Cached: part(p.AudioCached), Output: part(p.AudioOutput)},
+		Image:  usage.Rates{Input: part(p.ImageInput), Cached: part(p.ImageCached), Output: part(p.ImageOutput)},
 		Second: usage.USD(math.Round(p.Minute * float64(usage.Dollar) / 60)),
 	}
 }

@@ -25,21 +25,42 @@ func (r *reader) checkPrice(path string, p *Price) {
 	if p == nil {
 		return
 	}
-	if _, written := r.places[path+".cached_input"]; !written {
-		p.CachedInput = p.Input
-	}
-	if _, written := r.places[path+".reasoning_output"]; !written {
-		p.ReasoningOutput = p.Output
-	}
-	for _, amount := range []struct {
-		key string
-		usd float64
-	}{{"input", p.Input}, {"cached_input", p.CachedInput}, {"output", p.Output}, {"reasoning_output", p.ReasoningOutput}} {
-		at := path + "." + amount.key
-		if _, written := r.places[at]; written && decimals(amount.usd) > 3 {
-			r.fault(at, codeRange, amount.key+" must have three decimals at most, which is a billionth of a dollar for each token",
-				"round it to "+strconv.FormatFloat(amount.usd, 'f', 3, 64))
+	for _, part := range p.parts() {
+		at := path + "." + part.key
+		switch _, written := r.places[at]; {
+		case !written && part.otherwise != nil:
+			*part.usd = *part.otherwise
+			if _, cached := r.places[path+".cached_input"]; cached && part.cached {
+				*part.usd = p.CachedInput
+			}
+		case written && decimals(*part.usd) > 3:
+			r.fault(at, codeRange, part.key+" must have three decimals at most, which is a billionth of a dollar for each token",
+				"round it to "+strconv.FormatFloat(*part.usd, 'f', 3, 64))
 		}
+	}
+}
+
+// pricePart is one of the prices of tokens.
+type pricePart struct {
+	key       string
+	usd       *float64
+	otherwise *float64 // what it is where it is not written; nil: it must be
+	cached    bool     // or else that of cached_input, where that is written
+}
+
+// parts returns the prices of tokens, each behind those that it may follow.
+func (p *Price) parts() []pricePart {
+	return []pricePart{
+		{"input", &p.Input, nil, false},
+		{"cached_input", &p.CachedInput, &p.Input, false},
+		{"output", &p.Output, nil, false},
+		{"reasoning_output", &p.ReasoningOutput, &p.Output, false},
+		{"audio_input", &p.AudioInput, &p.Input, false},
+		{"audio_cached", &p.AudioCached, &p.AudioInput, true},
+		{"audio_output", &p.AudioOutput, &p.Output, false},
+		{"image_input", &p.ImageInput, &p.Input, false},
+		{"image_cached", &p.ImageCached, &p.ImageInput, true},
+		{"image_output", &p.ImageOutput, &p.Output, false},
 	}
 }
 

@@ -2,37 +2,6 @@ package openai
 
 import "bytes"
 
-// Usage is what a request used, in tokens or seconds, as upstream reports it.
-type Usage struct {
-	Prompt, Completion int64
-	Cached, Reasoning  int64 // parts of Prompt and of Completion
-
-	Seconds float64 // of audio, where that is what is paid for
-}
-
-// readUsage reads a usage object; ok is false where v is none.
-func readUsage(v Value) (u Usage, ok bool) {
-	if v.Kind() != Object {
-		return Usage{}, false
-	}
-	if u.Prompt, ok = v.Get("prompt_tokens").Int(); ok {
-		u.Completion, _ = v.Get("completion_tokens").Int()
-		u.Cached, _ = v.Get("prompt_tokens_details").Get("cached_tokens").Int()
-		u.Reasoning, _ = v.Get("completion_tokens_details").Get("reasoning_tokens").Int()
-		return u, true
-	}
-	if v.Get("type").Is("duration") {
-		u.Seconds, ok = v.Get("seconds").Float()
-		return u, ok
-	}
-	// The Responses API, images and audio have names of their own.
-	u.Prompt, ok = v.Get("input_tokens").Int()
-	u.Completion, _ = v.Get("output_tokens").Int()
-	u.Cached, _ = v.Get("input_tokens_details").Get("cached_tokens").Int() // a transcript says input_token_details, and has no cache
-	u.Reasoning, _ = v.Get("output_tokens_details").Get("reasoning_tokens").Int()
-	return u, ok
-}
-
 // Facts are what the gateway takes note of in a plain answer or in the chunks of
 // a stream.
 type Facts struct {
@@ -131,8 +100,7 @@ func (f *Facts) used(root Value) {
 		return
 	}
 	if kind := root.Get("type"); f.HasUsage && (kind.Is("image_generation.completed") || kind.Is("image_edit.completed")) {
-		u.Prompt = max(u.Prompt, f.Usage.Prompt)
-		u.Completion += f.Usage.Completion
+		u = u.more(f.Usage)
 	}
 	f.Usage, f.HasUsage = u, true
 }
@@ -240,6 +208,8 @@ func deltas(v Value, visit func(Value)) {
 	for name, e := range v.pairs() {
 		switch {
 		case name.Is("role"), name.Is("id"), name.Is("type"):
+		case name.Is("audio") && e.Kind() == Object: // its data is no text
+			eachString(e, visit, "transcript")
 		case e.Kind() == String:
 			visit(e)
 		default:

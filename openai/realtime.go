@@ -38,7 +38,7 @@ func (r *Request) realtime() error {
 // realtimeSettings reads what a session, or one response, is to be like.
 func (r *Request) realtimeSettings(name string) error {
 	in := r.Root.Get(name)
-	if err := exactNames(in, "model instructions prompt tools tool_choice input max_output_tokens max_response_output_tokens"); err != nil {
+	if err := exactNames(in, "model instructions prompt tools tool_choice input max_output_tokens max_response_output_tokens modalities output_modalities"); err != nil {
 		return err
 	}
 	for _, item := range in.Get("input").Elements() {
@@ -130,6 +130,7 @@ type RealtimeEvent struct {
 	ClientID string // the client's event that an error is about; "" none is named
 	Text     Value  // what it adds to an answer; the zero Value nothing
 	Sound    int    // the bytes of sound that it adds
+	Session  Value  // the settings that the session has; the zero Value where it says none
 	Usage    Usage
 	HasUsage bool
 
@@ -148,14 +149,15 @@ func ReadRealtime(data []byte) RealtimeEvent {
 	case e.Type == "error":
 		e.about = root.Get("error").Get("event_id")
 		e.ClientID = e.about.Text()
+	case e.Type == "session.created" || e.Type == "session.updated":
+		e.Session = root.Get("session")
 	case response.Kind() == Object:
 		e.Response, e.Status = response.Get("id").Text(), response.Get("status").Text()
-		e.Usage, e.HasUsage = readRealtimeUsage(response.Get("usage"))
+		e.Usage, e.HasUsage = readUsage(response.Get("usage"))
 	case e.Type == "conversation.item.input_audio_transcription.completed":
-		e.Usage, e.HasUsage = readRealtimeUsage(root.Get("usage"))
+		e.Usage, e.HasUsage = readUsage(root.Get("usage"))
 	case strings.HasSuffix(e.Type, "audio.delta"):
-		const perByte = 4.0 / 3 // of base64
-		e.Sound = int(float64(len(root.Get("delta").Raw())) / perByte)
+		e.Sound = decoded(root.Get("delta"))
 	case strings.HasSuffix(e.Type, ".delta") && strings.HasPrefix(e.Type, "response."):
 		e.Text = root.Get("delta")
 	}
@@ -169,17 +171,6 @@ func (e *RealtimeEvent) Unnamed(data []byte) []byte {
 		return data
 	}
 	return Apply(data, e.about.Replace("null"))
-}
-
-// readRealtimeUsage reads a usage object, whose details have names of their own.
-func readRealtimeUsage(v Value) (Usage, bool) {
-	u, ok := readUsage(v)
-	for _, name := range [...]string{"input_token_details", "input_tokens_details"} {
-		if n, given := v.Get(name).Get("cached_tokens").Int(); given {
-			u.Cached = n
-		}
-	}
-	return u, ok
 }
 
 // RealtimeError returns the event that tells a client of an error. About is the id

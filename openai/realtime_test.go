@@ -29,7 +29,7 @@ func TestReadRealtime(t *testing.T) {
 			facts{Type: "response.done", Response: "r", Status: "completed", Usage: openai.Usage{Prompt: 7, Completion: 5, Cached: 3}, HasUsage: true},
 		},
 		{"text", `{"type":"response.output_text.delta","response_id":"r","delta":"a\u0062"}`, facts{Type: "response.output_text.delta", Response: "r", Text: "ab"}},
-		{"sound", `{"type":"response.output_audio.delta","response_id":"r","delta":"AAAA"}`, facts{Type: "response.output_audio.delta", Response: "r", Sound: 4}},
+		{"sound", `{"type":"response.output_audio.delta","response_id":"r","delta":"AAAA"}`, facts{Type: "response.output_audio.delta", Response: "r", Sound: 3}},
 		{"what was heard", `{"type":"conversation.item.input_audio_transcription.delta","delta":"x"}`, facts{Type: "conversation.item.input_audio_transcription.delta"}},
 		{"a transcript", `{"type":"conversation.item.input_audio_transcription.completed","usage":{"type":"duration","seconds":1.5}}`, facts{Type: "conversation.item.input_audio_transcription.completed", Usage: openai.Usage{Seconds: 1.5}, HasUsage: true}},
 		{"an error", `{"type":"error","error":{"event_id":"mine"}}`, facts{Type: "error", ClientID: "mine"}},

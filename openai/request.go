@@ -98,14 +98,14 @@ func role(m Value) string {
 // decides: max_toKens, or the same with a Kelvin sign.
 func (r *Request) names() error {
 	if err := exactNames(r.Root, "model messages stream stream_options max_tokens max_completion_tokens n temperature "+
-		"tools tool_choice functions function_call response_format stop prediction logit_bias data_sources store metadata"); err != nil {
+		"tools tool_choice functions function_call response_format stop prediction logit_bias data_sources store metadata modalities"); err != nil {
 		return err
 	}
 	if err := exactNames(r.Root.Get("stream_options"), "include_usage"); err != nil {
 		return err
 	}
 	for _, m := range r.Root.Get("messages").Elements() {
-		if err := exactNames(m, "role content name refusal tool_calls tool_call_id function_call"); err != nil {
+		if err := exactNames(m, "role content name refusal tool_calls tool_call_id function_call audio"); err != nil {
 			return err
 		}
 		for _, part := range m.Get("content").Elements() {

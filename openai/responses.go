@@ -4,7 +4,7 @@ import "fmt"
 
 // responsesNames refuses the names of a Responses request in another case.
 func (r *Request) responsesNames() error {
-	err := exactNames(r.Root, "model input instructions prompt tools tool_choice text stream stream_options max_output_tokens temperature store previous_response_id conversation background")
+	err := exactNames(r.Root, "model input instructions prompt tools tool_choice text stream stream_options max_output_tokens temperature store previous_response_id conversation background modalities output_modalities")
 	if err != nil {
 		return err
 	}

@@ -226,7 +226,7 @@ func TestFactsOfTypedAnswers(t *testing.T) {
 		{"images", "", `{"created":1,"data":[{"b64_json":"x"}],"usage":{"input_tokens":5,"output_tokens":100,"input_tokens_details":{"text_tokens":5}}}`, openai.Facts{Usage: openai.Usage{Prompt: 5, Completion: 100}, HasUsage: true}},
 		{"images without usage", "", `{"created":1,"data":[{"url":"x"}]}`, openai.Facts{}},
 		{"a stream of images", typed(image(5, 100), image(5, 120), image(6, 10)), "", openai.Facts{Usage: openai.Usage{Prompt: 6, Completion: 230}, HasUsage: true}},
-		{"a transcript in tokens", "", `{"text":"a","usage":{"type":"tokens","input_tokens":14,"input_token_details":{"audio_tokens":14},"output_tokens":45,"total_tokens":59}}`, openai.Facts{Usage: openai.Usage{Prompt: 14, Completion: 45}, HasUsage: true}},
+		{"a transcript in tokens", "", `{"text":"a","usage":{"type":"tokens","input_tokens":14,"input_token_details":{"audio_tokens":14},"output_tokens":45,"total_tokens":59}}`, openai.Facts{Usage: openai.Usage{Prompt: 14, Completion: 45, Audio: openai.Part{Input: 14}}, HasUsage: true}},
 		{"a transcript in seconds", "", `{"text":"a","usage":{"type":"duration","seconds":12.5}}`, openai.Facts{Usage: openai.Usage{Seconds: 12.5}, HasUsage: true}},
 		{"a transcript in nothing", "", `{"text":"a","usage":{"type":"duration"}}`, openai.Facts{}},
 		{"a streamed transcript", typed(`{"type":"transcript.text.delta","delta":"a"}`, `{"type":"transcript.text.done","text":"a","usage":{"type":"tokens","input_tokens":14,"output_tokens":45}}`), "", openai.Facts{Usage: openai.Usage{Prompt: 14, Completion: 45}, HasUsage: true}},

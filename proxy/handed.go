@@ -125,7 +125,7 @@ func (g *Gateway) charge(rec *usage.Record, s *glimpse) {
 		return
 	}
 	u := f.Usage
-	rec.Input, rec.Output, rec.Cached, rec.Reasoning = max(0, u.Prompt), max(0, u.Completion), max(0, u.Cached), max(0, u.Reasoning)
+	rec.Input, rec.Output, rec.Cached, rec.Reasoning = u.Prompt, u.Completion, u.Cached, u.Reasoning
 	name, ok := g.cfg.Names.find(f.Model)
 	if i := len(f.Model) - len("-2024-11-20"); !ok && i > 0 { // a model's version
 		name, ok = g.cfg.Names.find(f.Model[:i])
@@ -133,6 +133,6 @@ func (g *Gateway) charge(rec *usage.Record, s *glimpse) {
 	if ok {
 		model := g.cfg.Models[name]
 		rec.Model = name
-		rec.Cost = model.price(rec).Cost(rec.Input, rec.Cached, rec.Output, rec.Reasoning)
+		rec.Cost = model.price(rec).Cost(spent(u))
 	}
 }

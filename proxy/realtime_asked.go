@@ -12,6 +12,7 @@ import (
 
 	"weir/openai"
 	"weir/quota"
+	"weir/usage"
 )
 
 // ownEvent is what the ids of events begin with that the gateway has made or named.
@@ -257,7 +258,7 @@ func (s *session) estimate(said, bound int64) quota.Cost {
 	total := s.window.Reserve(fitted, 0, 1, 0)
 	return quota.Cost{
 		Tokens: s.window.Reserve(fitted, 0, 1, burst(accounts)),
-		Spend:  int64(s.d.model.most(fitted.Prompt, max(0, total-fitted.Prompt))),
+		Spend:  int64(s.d.model.most(fitted.Prompt, max(0, total-fitted.Prompt), usage.Kinds{AudioInput: true, ImageInput: true, AudioOutput: true})),
 	}
 }
 
@@ -277,7 +278,7 @@ func (s *session) charge(u openai.Usage, counted bool) quota.Cost {
 		u.Prompt, counted = int64(u.Seconds*heard)+1, true
 	}
 	rec := s.rec
-	cost := s.d.model.price(rec).Cost(u.Prompt, u.Cached, u.Completion, u.Reasoning)
+	cost := s.d.model.price(rec).Cost(spent(u))
 	rec.Input, rec.Output = rec.Input+u.Prompt, rec.Output+u.Completion
 	rec.Cached, rec.Reasoning = rec.Cached+u.Cached, rec.Reasoning+u.Reasoning
 	rec.Cost += cost

@@ -140,6 +140,7 @@ func read(a *openai.Answer, d *decision) *tally {
 	seen := &tally{counter: d.model.Counter}
 	if root, err := openai.ReadValue(a.Body); err == nil {
 		openai.Generated(root, seen.add)
+		seen.hear(root)
 	}
 	return seen
 }
@@ -152,24 +153,18 @@ func book(rec *usage.Record, f openai.Facts, d *decision, seen *tally) {
 	if d.free {
 		return
 	}
-	if f.HasUsage {
-		rec.Input, rec.Output = f.Usage.Prompt, f.Usage.Completion
-		rec.Cached, rec.Reasoning = f.Usage.Cached, f.Usage.Reasoning
-	} else {
+	u := f.Usage
+	if !f.HasUsage {
 		rec.Counted = true
-		rec.Input = d.prompt()
-		if seen != nil {
-			rec.Output = seen.total()
-		}
-		if d.behind { // nobody will tell, so that what was reserved is taken
-			rec.Output = max(rec.Output, d.reserved-rec.Input)
-		}
+		u = d.counted(seen)
 	}
+	u = d.sorted(u)
+	rec.Input, rec.Output, rec.Cached, rec.Reasoning = u.Prompt, u.Completion, u.Cached, u.Reasoning
 	price := d.model.price(rec)
 	if rec.Sound = lengthOf(f.Usage); !f.HasUsage && price.Second > 0 {
 		rec.Sound = lengthOf(d.attached)
 	}
-	rec.Cost = price.Cost(rec.Input, rec.Cached, rec.Output, rec.Reasoning).Plus(price.Sound(rec.Sound))
+	rec.Cost = price.Cost(spent(u)).Plus(price.Sound(rec.Sound))
 }
 
 // stream hands on a stream, event by event. One that ends before it is whole ends
@@ -182,7 +177,7 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 	h.Set("X-Accel-Buffering", "no")
 	c.Response().WriteHeader(a.Status)
 	rec.Status = a.Status
-	seen := &tally{counter: d.model.Counter}
+	seen, spoken := &tally{counter: d.model.Counter}, d.speaks()
 	p := newPipe(c.Response(), g.cfg.KeepAlive)
 	if a.Stream.Waiting() {
 		p.alive() // the client has waited long enough to see a beginning
@@ -193,6 +188,9 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 			rec.FirstToken = time.Since(rec.Start)
 		}
 		openai.Generated(e.Root, seen.add)
+		if spoken {
+			seen.hear(e.Root)
+		}
 	}, func(e *openai.Event) {
 		if d.ids != nil {
 			e.Edit(d.ids(e.Root, rec.Deployment)...)

@@ -147,29 +147,26 @@ func (d *decision) most(usual, burst int64) quota.Cost {
 		if burst > 0 && d.attached.Prompt > 0 { // a guess that is too high must not shut out what fits
 			tokens = min(tokens, max(burst, tokens-d.attached.Prompt))
 		}
-		spend := d.model.most(d.fitted.Prompt, 0).Plus(d.model.sound(d.attached))
+		spend := d.model.most(d.fitted.Prompt, d.made(), d.kinds()).Plus(d.model.sound(d.attached))
 		return quota.Cost{Requests: 1, Tokens: tokens, Spend: int64(spend)}
 	}
 	total := d.window.Reserve(d.fitted, usual, d.choices, 0)
 	return quota.Cost{
 		Requests: 1,
 		Tokens:   d.window.Reserve(d.fitted, usual, d.choices, burst),
-		Spend:    int64(d.model.most(d.fitted.Prompt, max(0, total-d.fitted.Prompt))),
+		Spend:    int64(d.model.most(d.fitted.Prompt, max(0, total-d.fitted.Prompt), d.kinds())),
 	}
 }
 
 // most returns what a request costs at the dearest of the deployments, and in the
-// dearest way: whatever of it is cached or thought.
-func (m *Model) most(input, output int64) usage.USD {
-	most := usage.USD(0)
-	try := func(p usage.Price) {
-		most = max(most, p.Cost(input, 0, output, 0), p.Cost(input, 0, output, output), p.Cost(input, input, output, 0), p.Cost(input, input, output, output))
-	}
-	for _, p := range m.Prices {
-		try(p)
-	}
+// dearest way: whatever of it is cached or thought, or of the kinds.
+func (m *Model) most(input, output int64, kinds usage.Kinds) usage.USD {
 	if len(m.Prices) == 0 {
-		try(m.Dearest)
+		return m.Dearest.Most(input, output, kinds)
+	}
+	most := usage.USD(0)
+	for _, p := range m.Prices {
+		most = max(most, p.Most(input, output, kinds))
 	}
 	return most
 }

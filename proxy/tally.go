@@ -15,6 +15,7 @@ type tally struct {
 	counter Counter
 	counted int64
 	pending [maxTallied][]byte
+	sound   int // bytes
 }
 
 // add takes a piece of a choice's text.
@@ -36,6 +37,12 @@ func (t *tally) write(text []byte) {
 		t.count(0)
 	}
 }
+
+// hear takes the sound in an answer, or in a piece of one.
+func (t *tally) hear(root openai.Value) { t.sound += openai.Sound(root) }
+
+// spoken returns the tokens of the sound that was heard.
+func (t *tally) spoken() int64 { return int64(t.sound / saidRate) }
 
 func (t *tally) count(i int64) {
 	if len(t.pending[i]) > 0 {

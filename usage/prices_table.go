@@ -11,8 +11,26 @@ type priced struct {
 // usd returns the row of a model with its prices in dollars for a million tokens:
 // of the prompt, of what was cached of it (0: the same) and of the answer.
 func usd(prefix string, input, cached, output float64) priced {
+	r := rates(input, cached, output)
+	return priced{prefix, Price{Input: r.Input, Cached: r.Cached, Output: r.Output}}
+}
+
+// rates returns prices that are in dollars for a million tokens.
+func rates(input, cached, output float64) Rates {
 	each := func(perMillion float64) USD { return USD(math.Round(perMillion * float64(Dollar) / 1e6)) }
-	return priced{prefix, Price{Input: each(input), Cached: each(cached), Output: each(output)}}
+	return Rates{Input: each(input), Cached: each(cached), Output: each(output)}
+}
+
+// audio returns r with the prices of its tokens that are of sound (0: as of text).
+func (r priced) audio(input, cached, output float64) priced {
+	r.price.Audio = rates(input, cached, output)
+	return r
+}
+
+// images returns r with the prices of its tokens that are of images (0: as of text).
+func (r priced) images(input, cached, output float64) priced {
+	r.price.Image = rates(input, cached, output)
+	return r
 }
 
 // minute returns the row of a model with its price in dollars for a minute of sound.
@@ -112,14 +130,45 @@ func pricedGPT4() []priced {
 		usd("gpt-4-0125", 10, 0, 30),                // azure, 2026-11-12
 		usd("gpt-4", 30, 0, 60),                     // azure, 2026-11-12
 		usd("gpt-4-32k", 60, 0, 120),                // azure, 2026-11-12
+	}
+}
 
-		// Models that hear and speak, at the price of sound for every token: a
-		// record does not tell sound from text, and a budget must not be passed.
-		usd("gpt-audio", 40, 0, 80),         // azure, 2026-11-12
-		usd("gpt-audio-1.5", 32, 0, 64),     // page, 2026-11-12
-		usd("gpt-audio-mini", 10, 0, 20),    // azure, 2026-11-12
-		usd("gpt-4o-audio", 40, 0, 80),      // azure, 2026-11-12
-		usd("gpt-4o-mini-audio", 10, 0, 20), // page, 2026-11-12
+// pricedSound holds the models that hear or speak, and those that make images.
+func pricedSound() []priced {
+	return []priced{
+		usd("gpt-audio", 2.5, 0, 10).audio(40, 0, 80),           // azure, 2026-11-12
+		usd("gpt-audio-1.5", 2.5, 0, 10).audio(32, 0, 64),       // page, 2026-11-12
+		usd("gpt-audio-mini", 0.6, 0, 2.4).audio(10, 0, 20),     // azure, 2026-11-12
+		usd("gpt-4o-audio", 2.5, 0, 10).audio(40, 0, 80),        // azure, 2026-11-12
+		usd("gpt-4o-mini-audio", 0.15, 0, 0.6).audio(10, 0, 20), // page, 2026-11-12
+
+		usd("gpt-4o-realtime", 5, 2.5, 20).audio(40, 0, 80),                                  // azure, 2026-11-23
+		usd("gpt-4o-realtime-preview-2024-10-01", 5, 2.5, 20).audio(100, 0, 200),             // azure, before retirement, 2026-11-23
+		usd("gpt-4o-mini-realtime", 0.6, 0.3, 2.4).audio(10, 0, 20),                          // azure, 2026-11-23
+		usd("gpt-realtime", 4, 0.4, 16).audio(32, 0.4, 64).images(5, 0.5, 0),                 // azure; what is cached of images openai, 2026-11-23
+		usd("gpt-realtime-1.5", 4, 0.4, 16).audio(32, 0.4, 64).images(5, 0.5, 0),             // as above, 2026-11-23
+		usd("gpt-realtime-2", 4, 0.4, 24).audio(32, 0.4, 64).images(5, 0.5, 0),               // retail; as above
+		usd("gpt-realtime-2.1", 4, 0.4, 24).audio(32, 0.4, 64).images(5, 0.5, 0),             // azure; as above
+		usd("gpt-realtime-2.1-mini", 0.6, 0.06, 2.4).audio(10, 0.3, 20).images(0.8, 0.08, 0), // as above, 2026-11-23
+		usd("gpt-realtime-mini", 0.6, 0.06, 2.4).audio(10, 0.3, 20).images(0.8, 0.08, 0),     // as above, 2026-11-23
+
+		usd("gpt-4o-transcribe", 2.5, 0, 10).audio(6, 0, 0),         // page, 2026-11-23
+		usd("gpt-4o-transcribe-diarize", 2.5, 0, 10).audio(6, 0, 0), // page, 2026-11-23
+		usd("gpt-4o-mini-transcribe", 1.25, 0, 5).audio(3, 0, 0),    // azure, 2026-11-23
+		usd("gpt-4o-mini-tts", 0.6, 0, 10).audio(0, 0, 12),          // azure, 2026-11-23
+		minute("whisper", 0.006),                                    // retail, 2026-11-23
+		minute("whisper-1", 0.006),                                  // azure, 2026-11-23
+		minute("gpt-transcribe", 0.0045),                            // retail, 2026-11-23
+		minute("gpt-live-transcribe", 0.017),                        // retail, 2026-11-23
+		minute("gpt-realtime-whisper", 0.017),                       // azure, 2026-11-23
+
+		usd("gpt-image-1", 5, 1.25, 0).images(10, 2.5, 40),         // page, 2026-11-23
+		usd("gpt-image-1-mini", 2, 0.2, 0).images(2.5, 0.25, 8),    // page, 2026-11-23
+		usd("gpt-image-1.5", 5, 1.25, 10).images(8, 2, 32),         // page, 2026-11-23
+		usd("gpt-image-2", 5, 1.25, 0).images(8, 2, 30),            // page, 2026-11-23
+		usd("gpt-image-2.5-flare", 5, 1.25, 0).images(8, 2, 30),    // page, 2026-11-23
+		usd("gpt-image-2.5-sunburst", 5, 1.25, 0).images(8, 2, 30), // page, 2026-11-23
+		usd("chatgpt-image", 5, 1.25, 10).images(8, 2, 32),         // openai, 2026-11-23
 	}
 }
 
@@ -153,10 +202,6 @@ func pricedOlder() []priced {
 
 func pricedOthers() []priced {
 	return []priced{
-		minute("whisper", 0.006),                          // openai, 2026-11-12
-		minute("whisper-1", 0.006),                        // openai, 2026-11-12
-		usd("gpt-4o-transcribe", 2.5, 0, 10),              // openai, 2026-11-12
-		usd("gpt-4o-mini-transcribe", 1.25, 0, 5),         // openai, 2026-11-12
 		usd("chat-latest", 5, 0.5, 30),                    // page, 2026-11-12
 		usd("computer-use-preview", 3, 0, 12),             // retail, 2026-11-12
 		usd("daybreak-blue", 4, 0.4, 20).doubled(),        // openai, 2026-11-12
