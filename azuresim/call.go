@@ -28,6 +28,7 @@ type call struct {
 	now    time.Time
 	seen   *Request // guarded by srv.mu
 	output []int    // bytes written, by choice
+	spoken int      // tokens of the sound in the answer
 	unique string   // the answer's id, where it is kept
 }
 

@@ -167,9 +167,8 @@ func (c *call) composeChat() (*Step, []event) {
 func (c *call) body(all []completion) (object, int) {
 	o := c.envelope("chat.completion")
 	choices := make([]any, len(all))
-	output := c.reasoningTokens()
+	output := c.answerTokens(all)
 	for i, m := range all {
-		output += textTokens(m.bytes())
 		message := object{"role": "assistant", "content": m.text, "refusal": nil, "annotations": []any{}}
 		switch {
 		case m.refusal:
@@ -180,6 +179,8 @@ func (c *call) body(all []completion) (object, int) {
 				calls[k] = t.object()
 			}
 			message["content"], message["tool_calls"] = nil, calls
+		case c.speaks(m):
+			message["content"], message["audio"] = nil, c.aloud(i, m)
 		}
 		choice := object{"index": i, "finish_reason": m.finish, "logprobs": nil, "message": message}
 		if c.azure() {
@@ -214,9 +215,9 @@ func (c *call) usage(output int) object {
 	prompt := c.chat.promptTokens()
 	u := object{
 		"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output,
-		"prompt_tokens_details": object{"cached_tokens": 0, "audio_tokens": 0},
+		"prompt_tokens_details": object{"cached_tokens": 0, "audio_tokens": c.chat.soundTokens()},
 		"completion_tokens_details": object{
-			"reasoning_tokens": min(c.reasoningTokens(), output), "audio_tokens": 0,
+			"reasoning_tokens": min(c.reasoningTokens(), output), "audio_tokens": c.spoken,
 			"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
 		},
 	}

@@ -1,6 +1,7 @@
 package azuresim
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -35,6 +36,7 @@ type message struct {
 	ToolCalls json.RawMessage `json:"tool_calls"`
 	text      string          // of all text parts
 	images    int
+	sound     int // tokens of all parts of sound
 }
 
 type tool struct {
@@ -132,12 +134,15 @@ func (c *call) readFields(q *chatRequest, into map[string]any) *Step {
 	return nil
 }
 
-// read finds the text and the images of the content.
+// read finds the text, the images and the sound of the content.
 func (m *message) read() {
 	var parts []struct {
 		Type    string `json:"type"`
 		Text    string `json:"text"`
 		Refusal string `json:"refusal"`
+		Audio   struct {
+			Data string `json:"data"`
+		} `json:"input_audio"`
 	}
 	if json.Unmarshal(m.Content, &m.text) == nil || json.Unmarshal(m.Content, &parts) != nil {
 		return
@@ -149,6 +154,8 @@ func (m *message) read() {
 			texts = append(texts, p.Text+p.Refusal)
 		case "image_url", "input_image":
 			m.images++
+		case "input_audio":
+			m.sound += base64.StdEncoding.DecodedLen(len(p.Audio.Data)) * secondTokens / secondBytes
 		}
 	}
 	m.text = strings.Join(texts, "\n")
@@ -216,9 +223,18 @@ func (q *chatRequest) messageTokens() int {
 		sum, each = 0, 0
 	}
 	for _, m := range q.messages {
-		sum += each + textTokens(len(m.text)) + textTokens(len(m.Name)) + textTokens(len(m.ToolCalls)) + 85*m.images
+		sum += each + textTokens(len(m.text)) + textTokens(len(m.Name)) + textTokens(len(m.ToolCalls)) + 85*m.images + m.sound
 	}
 	return sum + q.tokens + textTokens(len(q.format.JSONSchema.Schema))
+}
+
+// soundTokens are those of the prompt that are of sound.
+func (q *chatRequest) soundTokens() int {
+	sum := 0
+	for _, m := range q.messages {
+		sum += m.sound
+	}
+	return sum
 }
 
 func (q *chatRequest) toolTokens() int { return textTokens(len(q.fields["tools"])) }

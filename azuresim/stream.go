@@ -35,11 +35,10 @@ func (c *call) events(all []completion) []event {
 		list = append(list, c.bare(kindPrompt, object{"choices": []any{}, "prompt_filter_results": promptFilter()}))
 	}
 	lines := make([][]event, len(all))
-	longest, output := 0, c.reasoningTokens()
+	longest, output := 0, c.answerTokens(all)
 	for i, m := range all {
 		lines[i] = c.line(i, m)
 		longest = max(longest, len(lines[i]))
-		output += textTokens(m.bytes())
 	}
 	for k := range longest {
 		for _, line := range lines {
@@ -113,6 +112,9 @@ func (c *call) textEvents(i int, m completion) []event {
 	filter, n := c.outputFilter(), burst
 	if c.asyncFilter() {
 		filter, n = nil, 1
+	}
+	if c.speaks(m) {
+		return c.soundEvents(i, m)
 	}
 	for _, piece := range pieces(m.text, n, c.step.shape.whole) {
 		e := c.chunk(kindContent, i, object{key: piece}, filter)
