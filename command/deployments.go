@@ -31,7 +31,7 @@ func (b *builder) upstream() (upstream.Config, error) {
 		Transport: b.parts.Transport, Log: b.parts.Log,
 		Queue: upstream.Queue{MaxWait: r.Queue.MaxWait, MaxLength: r.Queue.MaxLength}, Twin: r.Twin,
 		Jitter: b.parts.Jitter, Steady: r.Retry.Backoff.Jitter == "none",
-		Tracing: b.tracing(),
+		Tracing: b.tracing(), Pauses: b.file.Telemetry.Metrics.GenAI,
 	}
 	for name, m := range b.file.Models {
 		model := upstream.Model{Temperature: temperature(m.FixedTemperature, b.facts(name, m))}

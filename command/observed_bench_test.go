@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -25,13 +26,44 @@ import (
 type canned string
 
 func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, _ = io.Copy(io.Discard, r.Body)
+	asked, _ := io.ReadAll(r.Body)
 	_ = r.Body.Close()
+	if bytes.Contains(asked, []byte(`"stream":true`)) {
+		return &http.Response{
+			StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}, "Apim-Request-Id": {"a"}},
+			Body: &trickle{left: streamedEvents}, ContentLength: -1, Request: r,
+		}, nil
+	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}, "Apim-Request-Id": {"a"}},
 		Body: io.NopCloser(strings.NewReader(string(c))), ContentLength: int64(len(c)), Request: r,
 	}, nil
 }
+
+// pieces is how many pieces of content the canned stream has.
+const pieces = 200
+
+// streamedEvents is the canned stream.
+const streamedEvents = pieces + 2 // the finish and the end too
+
+// trickle is the canned stream: each read is one event.
+type trickle struct{ left int }
+
+func (t *trickle) Read(b []byte) (int, error) {
+	t.left--
+	switch {
+	case t.left > 1:
+		return copy(b, `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"gpt-4o-2024-11-20","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}`+"\n\n"), nil
+	case t.left == 1:
+		return copy(b, `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"gpt-4o-2024-11-20","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`+"\n\n"), nil
+	case t.left == 0:
+		return copy(b, "data: [DONE]\n\n"), nil
+	default:
+		return 0, io.EOF
+	}
+}
+
+func (t *trickle) Close() error { return nil }
 
 // observed returns what serves the API, with as much of it watched as wanted: spans
 // where the environment asks for them, and metrics.
@@ -60,6 +92,7 @@ telemetry: { access_log: { enabled: false } }
 			b.Error(err)
 		}
 	})
+	f.Telemetry.Metrics.GenAI = metrics
 	own := &builder{file: f, parts: g.parts, state: g.state}
 	own.parts.Sinks = nil
 	for _, s := range append(g.state.sinks(), g.board) {
@@ -75,11 +108,11 @@ telemetry: { access_log: { enabled: false } }
 	return own.echo(proxy.New(own.proxy(upstream.New(up))), g.gate, echo.NotFoundHandler)
 }
 
-// request sends one chat.
-func request(b *testing.B, h http.Handler) {
+// request sends one chat, with more members.
+func request(b *testing.B, h http.Handler, members string) {
 	b.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(
-		`{"model":"gpt-4o","messages":[{"role":"system","content":"You are brief."},{"role":"user","content":"Say hello."}],"max_tokens":64,"temperature":0.7}`))
+		`{`+members+`"model":"gpt-4o","messages":[{"role":"system","content":"You are brief."},{"role":"user","content":"Say hello."}],"max_tokens":64,"temperature":0.7}`))
 	r.Header.Set("Authorization", "Bearer sk-one-of-the-team-search")
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
@@ -118,19 +151,24 @@ func BenchmarkObserved(b *testing.B) {
 		getenv  func(string) string
 		metrics bool
 		board   bool
+		members string
 	}{
-		{"nothing", nil, false, false},
-		{"metrics", nil, true, false},
-		{"spans of 1 %", traces, false, false},
-		{"metrics and spans of 1 %", traces, true, false},
-		{"the dashboard", nil, false, true},
+		{"nothing", nil, false, false, ""},
+		{"metrics", nil, true, false, ""},
+		{"spans of 1 %", traces, false, false, ""},
+		{"metrics and spans of 1 %", traces, true, false, ""},
+		{"the dashboard", nil, false, true, ""},
+		{"metrics of streams", nil, true, false, `"stream":true,`},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			both := [2]http.Handler{observed(b, nil, false, false), observed(b, bb.getenv, bb.metrics, bb.board)}
-			const turn = 400
+			turn := 400
+			if bb.members != "" {
+				turn = 40 // a stream is more work
+			}
 			var plain, added []time.Duration // of turns, each with a collection of garbage or more
 			for i := range 2 * turn {        // what is built once is built
-				request(b, both[i%2])
+				request(b, both[i%2], bb.members)
 			}
 			for b.Loop() {
 				var cpu [2]time.Duration
@@ -138,7 +176,7 @@ func BenchmarkObserved(b *testing.B) {
 					i := at&1 ^ at>>1
 					before := worked(b)
 					for range turn {
-						request(b, both[i])
+						request(b, both[i], bb.members)
 					}
 					cpu[i] += worked(b) - before
 				}
@@ -147,8 +185,8 @@ func BenchmarkObserved(b *testing.B) {
 			slices.Sort(plain)
 			slices.Sort(added)
 			b.ReportMetric(0, "ns/op") // of a turn, which says nothing
-			b.ReportMetric(float64(plain[len(plain)/2].Nanoseconds())/(2*turn), "cpu-ns/request")
-			b.ReportMetric(float64(added[len(added)/2].Nanoseconds())/(2*turn), "added-cpu-ns/request")
+			b.ReportMetric(float64(plain[len(plain)/2].Nanoseconds())/float64(2*turn), "cpu-ns/request")
+			b.ReportMetric(float64(added[len(added)/2].Nanoseconds())/float64(2*turn), "added-cpu-ns/request")
 		})
 	}
 }

@@ -115,6 +115,8 @@ type Event struct {
 	Content bool   // it bears output that a client would show or act on
 	Finish  bool   // a choice has ended, or an image, or all of a typed stream
 	Err     Value  // what an error event says, an object as a rule; else the zero Value
+
+	piece bool // it bears more of the output, and does not only sum it up or end it
 }
 
 // read fills in what the event means, in a stream of typed events or of chunks.
@@ -139,9 +141,9 @@ func (e *Event) read(typed bool) error {
 	}
 	for _, c := range root.Get("choices").Elements() {
 		e.Finish = e.Finish || ends(c)
-		e.Content = e.Content || bears(c.Get("delta")) || len(c.Get("text").inner()) > 0
+		e.piece = e.piece || bears(c.Get("delta")) || len(c.Get("text").inner()) > 0
 	}
-	e.Content = e.Content || e.Finish
+	e.Content = e.piece || e.Finish
 	return nil
 }
 

@@ -41,6 +41,7 @@ type Stream struct {
 	begun    bool // a line has been read: no byte order mark can follow
 	finished bool // a choice has ended
 	produced int64
+	pieces   uint64
 	done     bool   // [DONE] was read
 	failure  []byte // what the error event that was read says, as a body; nil none
 
@@ -92,6 +93,9 @@ func (s *Stream) take(e *Event) error {
 		s.failure = e.body(s.typed)
 	}
 	s.produced += e.tokens()
+	if e.piece {
+		s.pieces++
+	}
 	s.note(e.Root)
 	return nil
 }
@@ -99,6 +103,10 @@ func (s *Stream) take(e *Event) error {
 // Produced returns how many tokens the events read so far bear, roughly: one for
 // every four bytes of content, and no less than one for each event with content.
 func (s *Stream) Produced() int64 { return s.produced }
+
+// Pieces returns how many of the events read so far bear a piece of what is generated,
+// which no other event does.
+func (s *Stream) Pieces() uint64 { return s.pieces }
 
 // Failure returns what the error event that ended the stream says, in the form of
 // the body of an answer that is an error, nil where none has been read. The event

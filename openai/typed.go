@@ -22,8 +22,9 @@ func (e *Event) readTyped() {
 		item := e.Root.Get("item").Get("type")
 		e.Content = !item.Is("message") && !item.Is("reasoning") // those come empty
 	default:
-		delta := e.Root.Get("delta")
-		e.Content = !strings.HasSuffix(kind, ".delta") || delta.Kind() != String || len(delta.inner()) > 0
+		delta, more := e.Root.Get("delta"), strings.HasSuffix(kind, ".delta")
+		e.Content = !more || delta.Kind() != String || len(delta.inner()) > 0
+		e.piece = e.Content && (more || strings.HasSuffix(kind, ".partial_image"))
 	}
 }
 

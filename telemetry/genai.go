@@ -45,7 +45,7 @@ type (
 
 // The histograms of the gateway's either part.
 type (
-	calls  struct{ duration, firstChunk, input, output *distribution }
+	calls  struct{ duration, firstChunk, perChunk, input, output *distribution }
 	offers struct{ duration, firstToken, perToken *distribution }
 )
 
@@ -61,7 +61,7 @@ func (h *histograms) conventional(c convention, bounds []float64) *histogram {
 	return h.add(c.Name(), c.Unit(), c.Description(), bounds)
 }
 
-// The buckets of the conventions.
+// The buckets of the conventions. Those of operations are usage.Pauses' too.
 func operations() []float64 {
 	return []float64{.01, .02, .04, .08, .16, .32, .64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
 }
@@ -107,13 +107,14 @@ func newGenAI(k *maker, m *Metrics) *genai {
 func pinned(h *histograms) func(called) *calls {
 	duration := h.conventional(genaiconv.ClientOperationDuration{}, operations())
 	first := h.conventional(genaiconv.ClientOperationTimeToFirstChunk{}, operations())
+	each := h.conventional(genaiconv.ClientOperationTimePerOutputChunk{}, operations())
 	tokens := h.conventional(genaiconv.ClientTokenUsage{}, tokenCounts())
 	return func(c called) *calls {
-		kv := c.attributes()
+		kv := c.anyhow().attributes()
 		of := func(kind string) *distribution {
 			return tokens.with(append(slices.Clip(kv), attribute.String("gen_ai.token.type", kind))...)
 		}
-		return &calls{duration.with(kv...), first.with(kv...), of("input"), of("output")}
+		return &calls{duration.with(c.attributes()...), first.with(kv...), each.with(kv...), of("input"), of("output")}
 	}
 }
 
@@ -124,13 +125,14 @@ const inference = "gen_ai.client.inference."
 func newest(h *histograms) func(called) *calls {
 	duration := h.add(inference+"duration", "s", "How long inferences took.", operations())
 	first := h.add(inference+"time_to_first_chunk", "s", "How long it was until the first chunk of a stream.", operations())
+	each := h.add(inference+"time_per_output_chunk", "s", "How long it was from one chunk of a stream to the next.", operations())
 	tokens := func(kind string) *histogram {
 		return h.add(inference+"operation."+kind+"_tokens", "{token}", "How many "+kind+" tokens an inference used.", tokenCounts())
 	}
 	input, output := tokens("input"), tokens("output")
 	return func(c called) *calls {
-		kv := c.attributes()
-		return &calls{duration.with(kv...), first.with(kv...), input.with(kv...), output.with(kv...)}
+		kv := c.anyhow().attributes()
+		return &calls{duration.with(c.attributes()...), first.with(kv...), each.with(kv...), input.with(kv...), output.with(kv...)}
 	}
 }
 
@@ -164,6 +166,12 @@ func (c called) attributes() []attribute.KeyValue {
 		kv = append(kv, attribute.String("server.address", c.backend.Address), attribute.Int("server.port", c.backend.Port))
 	}
 	return kv
+}
+
+// anyhow is c without how it ended, by which only durations are told apart.
+func (c called) anyhow() called {
+	c.failure = ""
+	return c
 }
 
 // folded is c where there are too many to be told apart.
@@ -202,9 +210,7 @@ func (g *genai) take(r *usage.Record, p *path, from *origin) {
 		if i < last {
 			continue
 		}
-		if r.Stream && r.FirstToken > 0 {
-			to.firstChunk.record(max(0, r.FirstToken-r.Attempts[i].Began).Seconds(), from)
-		}
+		to.chunks(r, from)
 		if r.Input+r.Output > 0 {
 			to.input.record(float64(r.Input), from)
 			to.output.record(float64(r.Output), from)
@@ -220,12 +226,22 @@ func (g *genai) take(r *usage.Record, p *path, from *origin) {
 	}
 }
 
+// chunks measures how those of the answer have come, where it is a stream.
+func (c *calls) chunks(r *usage.Record, from *origin) {
+	if r.Stream && r.FirstToken > 0 {
+		c.firstChunk.record(max(0, r.FirstToken-r.Attempts[len(r.Attempts)-1].Began).Seconds(), from)
+	}
+	if r.Pauses != nil && r.Pauses.Total > 0 {
+		c.perChunk.pauses(r.Pauses, from)
+	}
+}
+
 // spend counts what the answering attempt used, where the newest names are asked for.
 func (g *genai) spend(r *usage.Record, p *path, i int) {
 	if g.spent.cache == nil {
 		return
 	}
-	c := g.call(r, &p.facts, i)
+	c := g.call(r, &p.facts, i).anyhow()
 	for _, used := range [...]struct {
 		kind string
 		n    int64

@@ -11,6 +11,8 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/trace"
+
+	"weir/usage"
 )
 
 // histograms are all histograms there are. They are kept here and handed to the SDK
@@ -88,29 +90,62 @@ type origin struct {
 
 // record adds a value, of a request that may be pointed to where from is not nil.
 func (d *distribution) record(value float64, from *origin) {
+	i := d.bucket(value)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.widen(value, value)
+	d.counts[i]++
+	d.sum += value
+	d.total++
+	d.point(i, value, from)
+}
+
+// pauses adds those of a stream, whose counts are of the same bounds. The longest is
+// what may be pointed to.
+func (d *distribution) pauses(p *usage.Pauses, from *origin) {
+	most := p.Most.Seconds()
+	i := d.bucket(most)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.widen(p.Least.Seconds(), most)
+	for i, n := range p.Counts {
+		d.counts[i] += n
+	}
+	d.sum += p.Sum.Seconds()
+	d.total += p.Total
+	d.point(i, most, from)
+}
+
+// bucket returns which one a value falls into.
+func (d *distribution) bucket(value float64) int {
 	i := 0
 	for i < len(d.bounds) && d.bounds[i] < value {
 		i++
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.total == 0 {
-		d.min, d.max = value, value
-	}
-	d.min, d.max = min(d.min, value), max(d.max, value)
-	d.counts[i]++
-	d.sum += value
-	d.total++
-	if from != nil {
-		if d.exemplars == nil {
-			d.exemplars = make([]exemplar, len(d.counts))
-		}
-		d.exemplars[i] = exemplar{value, from}
-	}
+	return i
 }
 
-// point returns what was recorded until now. Exemplars are those since a time.
-func (d *distribution) point(now, since time.Time) metricdata.HistogramDataPoint[float64] {
+// widen takes values in between which others are to be added. It is for who holds mu.
+func (d *distribution) widen(least, most float64) {
+	if d.total == 0 {
+		d.min, d.max = least, most
+	}
+	d.min, d.max = min(d.min, least), max(d.max, most)
+}
+
+// point keeps the exemplar of a bucket, where there is one. It is for who holds mu.
+func (d *distribution) point(bucket int, value float64, from *origin) {
+	if from == nil {
+		return
+	}
+	if d.exemplars == nil {
+		d.exemplars = make([]exemplar, len(d.counts))
+	}
+	d.exemplars[bucket] = exemplar{value, from}
+}
+
+// read returns what was recorded until now. Exemplars are those since a time.
+func (d *distribution) read(now, since time.Time) metricdata.HistogramDataPoint[float64] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := metricdata.HistogramDataPoint[float64]{
@@ -164,7 +199,7 @@ func (r *reading) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	for _, h := range all {
 		var points []metricdata.HistogramDataPoint[float64]
 		for _, d := range h.series() {
-			p := d.point(now, r.last)
+			p := d.read(now, r.last)
 			if r.delta {
 				r.subtract(d, &p)
 			}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
@@ -122,6 +123,8 @@ func TestConventions(t *testing.T) {
 	record(duration.Inst(), err)
 	chunk, err := genaiconv.NewClientOperationTimeToFirstChunk(meter)
 	record(chunk.Inst(), err)
+	pause, err := genaiconv.NewClientOperationTimePerOutputChunk(meter)
+	record(pause.Inst(), err)
 	request, err := genaiconv.NewServerRequestDuration(meter)
 	record(request.Inst(), err)
 	first, err := genaiconv.NewServerTimeToFirstToken(meter)
@@ -145,6 +148,42 @@ func TestConventions(t *testing.T) {
 	if diff := cmp.Diff(plain(collected(t, theirs)), plain(collected(t, ours))); diff != "" {
 		t.Errorf("the conventions' metrics (-want +got):\n%s", diff)
 	}
+}
+
+// TestPausesAreAsTheSDKs holds that pauses which were counted before are read as a
+// histogram of the SDK's that was given each.
+func TestPausesAreAsTheSDKs(t *testing.T) {
+	t.Parallel()
+	m, ours := readable(t, nil)
+	theirs := sdk.NewManualReader()
+	meter := sdk.NewMeterProvider(sdk.WithReader(theirs)).Meter("weir")
+	h, err := meter.Float64Histogram("gen_ai.client.operation.time_per_output_chunk", metric.WithUnit("s"),
+		metric.WithDescription(genaiconv.ClientOperationTimePerOutputChunk{}.Description()),
+		metric.WithExplicitBucketBoundaries(.01, .02, .04, .08, .16, .32, .64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92))
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := metric.WithAttributes(attribute.String("gen_ai.operation.name", "chat"), attribute.String("gen_ai.provider.name", telemetry.AzureOpenAI))
+	for _, sampled := range []bool{false, true} {
+		r := &usage.Record{Operation: usage.Chat, Outcome: usage.OK, Stream: true, Attempts: []usage.Attempt{{Status: 200}}, Pauses: new(usage.Pauses)}
+		longest := 10 * time.Millisecond << 14
+		for pause := 10 * time.Millisecond; pause <= longest; pause *= 2 {
+			for _, took := range []time.Duration{pause, pause + 1} {
+				r.Pauses.Add(took, 1)
+				h.Record(traced(t.Context(), sampled && took > longest), took.Seconds(), labels)
+			}
+		}
+		m.Take(traced(t.Context(), sampled), r)
+		m.Take(t.Context(), &usage.Record{Operation: usage.Chat, Stream: true, Attempts: []usage.Attempt{{Status: 200}}, Pauses: new(usage.Pauses)})
+	}
+	const name = "gen_ai.client.operation.time_per_output_chunk"
+	near := cmpopts.EquateApprox(0, 1e-6)
+	want, got := points(t, collected(t, theirs), name).DataPoints, points(t, collected(t, ours), name).DataPoints
+	if len(got) != 1 || !cmp.Equal(want[0].Sum, got[0].Sum, near) {
+		t.Fatalf("together they are %v, want %v", got, want)
+	}
+	want[0].Sum = got[0].Sum // added up in another order
+	metricdatatest.AssertEqual(t, want[0], got[0], metricdatatest.IgnoreTimestamp())
 }
 
 // points returns the points of a histogram.

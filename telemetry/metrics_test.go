@@ -64,6 +64,9 @@ func series(text string, names ...string) []string {
 
 // failedOver is a stream that the second deployment answered.
 func failedOver() *usage.Record {
+	var pauses usage.Pauses
+	pauses.Add(30*time.Millisecond, 9)
+	pauses.Add(230*time.Millisecond, 1)
 	return &usage.Record{
 		Route: "/v1/chat/completions", Method: "POST", Team: "search", Key: "search-prod", Model: "gpt-4o", Deployment: "west/gpt-4o", Retry: 1,
 		Status: 200, Outcome: usage.OK, Operation: usage.Chat, Stream: true, Served: "gpt-4o-2024-11-20", Policy: "default",
@@ -75,6 +78,7 @@ func failedOver() *usage.Record {
 		EstimatedInput: 103, Input: 100, Cached: 40, Output: 11, Reasoning: 5, Cost: usage.Dollar / 4,
 		Filters:  []usage.Filtering{{Source: "prompt", Category: "hate", Severity: "medium", Filtered: false}},
 		Duration: 3001 * time.Millisecond, FirstToken: 2001 * time.Millisecond, Upstream: 1501 * time.Millisecond,
+		Pauses: &pauses,
 	}
 }
 
@@ -226,6 +230,7 @@ func TestGenAI(t *testing.T) {
 		{name: "pinned", want: append([]string{
 			`gen_ai_client_operation_duration_seconds_sum{` + east + `} 1`,
 			`gen_ai_client_operation_duration_seconds_sum{` + west + `} 2`,
+			`gen_ai_client_operation_time_per_output_chunk_seconds_sum{` + west + `} 0.5`,
 			`gen_ai_client_operation_time_to_first_chunk_seconds_sum{` + west + `} 1`,
 			`gen_ai_client_token_usage_sum{` + strings.Replace(west, `,server_address`, `,gen_ai_token_type="input",server_address`, 1) + `} 100`,
 			`gen_ai_client_token_usage_sum{` + strings.Replace(west, `,server_address`, `,gen_ai_token_type="output",server_address`, 1) + `} 11`,
@@ -235,6 +240,7 @@ func TestGenAI(t *testing.T) {
 			`gen_ai_client_inference_duration_seconds_sum{` + west + `} 2`,
 			`gen_ai_client_inference_operation_input_tokens_sum{` + west + `} 100`,
 			`gen_ai_client_inference_operation_output_tokens_sum{` + west + `} 11`,
+			`gen_ai_client_inference_time_per_output_chunk_seconds_sum{` + west + `} 0.5`,
 			`gen_ai_client_inference_time_to_first_chunk_seconds_sum{` + west + `} 1`,
 			`gen_ai_client_inference_usage_cache_read_input_tokens_total{` + west + `} 40`,
 			`gen_ai_client_inference_usage_input_tokens_total{` + west + `} 100`,

@@ -184,12 +184,13 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 		return nil, a.broken(err)
 	}
 	s := openai.NewStreamOf(a.call.Request.Operation, src)
-	a.body.produced = s.Produced
+	a.body.follow(s)
 	ready := s.Ahead()
 	a.hurry(ready)
 	header := resp.Header.Get
 	end := func(err error) {
 		a.learn(s.Model)
+		a.rec.Pauses = a.body.paused()
 		if event := s.Failure(); event != nil {
 			a.reported(header, event)
 		} else if err == nil {

@@ -36,6 +36,7 @@ type Config struct {
 	Twin     bool // ask no deployment that would refuse, as far as its quota is known
 
 	Tracing Tracing // what is told of attempts
+	Pauses  bool    // records say how the chunks of a stream have come
 
 	Transport http.RoundTripper // used as it is: it follows no redirects
 	Log       *slog.Logger      // of changes of state

@@ -3,6 +3,9 @@ package upstream
 import (
 	"io"
 	"time"
+
+	"weir/openai"
+	"weir/usage"
 )
 
 // watched is a body that is given up where nothing comes for too long, or too
@@ -14,9 +17,14 @@ type watched struct {
 	begun  bool          // some of it has come
 	first  time.Duration // after the attempt began, it did
 
-	produced func() int64 // the tokens that have come of a stream, roughly
-	before   int64        // of those: before the stretch of time that is looked at
-	waited   time.Duration
+	events *openai.Stream // that are read from it; nil: it is none of events
+	before int64          // tokens that came of them before the stretch of time that is looked at
+	waited time.Duration
+
+	pauses *usage.Pauses // between the pieces of what is generated; nil: nobody wants to know
+	pieces uint64        // of the events, before which pauses are noted
+	last   time.Time     // when the last of them came
+	came   time.Time     // when any bytes last did
 }
 
 // stretch is the time over which a stream's speed is looked at. It is counted
@@ -32,9 +40,12 @@ func (w *watched) Read(p []byte) (int, error) {
 	if bound := w.patience(); bound > 0 {
 		w.timer.Reset(bound)
 	}
+	w.note()
 	start := time.Now()
 	n, err := w.inner.Read(p)
-	w.waited += time.Since(start)
+	took := time.Since(start)
+	w.waited += took
+	w.came = start.Add(took)
 	if !w.begun && n > 0 {
 		w.begun = true
 		w.first = time.Since(w.attempt.begun)
@@ -54,10 +65,10 @@ func (w *watched) patience() time.Duration {
 	}
 	bound := w.cfg.Timeouts.Idle
 	floor := w.cfg.Timeouts.Floor
-	if floor == 0 {
+	if floor == 0 || w.events == nil {
 		return bound
 	}
-	now := w.produced()
+	now := w.events.Produced()
 	switch {
 	case now == 0 || w.before == 0: // the first content begins the first stretch
 		w.before, w.waited = now, 0
@@ -75,6 +86,37 @@ func (w *watched) patience() time.Duration {
 		bound = left
 	}
 	return bound
+}
+
+// follow says what events are read from the body.
+func (w *watched) follow(s *openai.Stream) {
+	w.events = s
+	if w.cfg.Pauses {
+		w.pauses = new(usage.Pauses)
+	}
+}
+
+// note sorts in the pauses before the pieces that came with the bytes read last. Who
+// reads more has read all events that were in them, so that this needs no clock.
+func (w *watched) note() {
+	if w.pauses == nil {
+		return
+	}
+	n := w.events.Pieces() - w.pieces
+	if n == 0 {
+		return
+	}
+	if w.pieces > 0 {
+		w.pauses.Add(w.came.Sub(w.last), 1)
+	}
+	w.pauses.Add(0, n-1)
+	w.pieces, w.last = w.pieces+n, w.came
+}
+
+// paused returns the pauses of all that was read, nil where nobody wants to know.
+func (w *watched) paused() *usage.Pauses {
+	w.note()
+	return w.pauses
 }
 
 // Close closes the body.

@@ -91,6 +91,7 @@ type Record struct {
 	FirstToken time.Duration // from Start to the first byte of the answer; 0 none
 	Upstream   time.Duration // spent waiting for deployments, retries included
 	Queued     time.Duration // part of Upstream: until a deployment had room
+	Pauses     *Pauses       // of the stream that a deployment answered with; nil where it is none, or nobody wants to know
 
 	AzureRequestID string
 	AzureRegion    string
