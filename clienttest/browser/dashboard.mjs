@@ -121,6 +121,7 @@ await check('filters', async () => {
   await page.goto(`${ADMIN}/#/requests?status=nonsense`);
   page.forgiving = true;
   await page.getByText('status is one of HTTP').waitFor();
+  must(await page.locator('.opener').count() === 0, 'it shows requests that nobody asked for');
   clean();
   page.forgiving = false;
 });
@@ -218,6 +219,83 @@ await check('odd addresses', async () => {
     clean();
     await context.close();
   }
+});
+
+await check('numbers', async () => {
+  const got = await page.evaluate(async () => {
+    const { count, usd } = await import('/assets/format.js');
+    return [usd(6e-8), usd(0.000004), usd(0.0021), usd(0), usd(1234.5), count(999_600), count(9421), count(213_000)].join(', ');
+  });
+  const want = '<$0.000001, $0.000004, $0.0021, $0.00, $1\u202f234.50, 1 M, 9\u202f421, 213 k';
+  must(got === want, `${got}, want ${want}`);
+});
+
+await check('a point without neighbors', async () => {
+  const same = await page.evaluate(async () => {
+    const { Plot } = await import('/assets/plot.js');
+    const pictures = [];
+    for (const k of [-1, 20]) {
+      const plot = new Plot('Test', 'ms', {});
+      document.body.append(plot.element);
+      const all = Array.from({ length: 40 }, (_, i) => i);
+      plot.show({ from: 1_700_000_000, step: 10 }, { p50: all.map(() => 10), p95: all.map((i) => (i === k ? 5 : null)) });
+      await new Promise((done) => setTimeout(done, 300));
+      pictures.push(plot.element.querySelector('canvas').toDataURL());
+      plot.close();
+      plot.element.remove();
+    }
+    return pictures[0] === pictures[1];
+  });
+  must(!same, 'it is not drawn');
+});
+
+await check('a clock that is wrong', async () => {
+  const { page, clean, context } = await open();
+  await page.addInitScript(() => {
+    const slow = 600_000;
+    globalThis.Date = class extends Date { constructor(...all) { super(...(all.length ? all : [Date.now()])); } static now() { return super.now() - slow; } };
+  });
+  await show(page, 'deployment');
+  const lasted = page.getByRole('region', { name: 'Changes of state' }).locator('tbody tr').first().locator('td').last();
+  await lasted.getByText(/\d/).waitFor();
+  must(!/-/.test(await lasted.innerText()), `a state lasts ${await lasted.innerText()}`);
+  clean();
+  await context.close();
+});
+
+await check('a connection that died', async () => {
+  const { page, clean, context } = await open();
+  await page.addInitScript(() => {
+    const real = fetch;
+    let first = true;
+    globalThis.fetch = async (path, options) => {
+      const answer = await real(path, options);
+      if (!first || !String(path).includes('/admin/v1/stream')) return answer;
+      first = false;
+      const reader = answer.body.getReader();
+      return new Response(new ReadableStream({ async start(to) {
+        options.signal.addEventListener('abort', () => to.error(new Error('aborted')));
+        to.enqueue((await reader.read()).value); // and nothing else, ever
+      } }), { headers: answer.headers });
+    };
+  });
+  await page.goto(`${ADMIN}/`);
+  await page.locator('#status.good').waitFor();
+  await page.getByText('not connected').waitFor({ timeout: 20_000 });
+  await page.locator('#status.good').waitFor();
+  clean();
+  await context.close();
+});
+
+await check('playground on a phone', async () => {
+  const { page, clean, context } = await open({ width: 320 });
+  await show(page, 'playground');
+  await page.waitForFunction(() => document.getElementById('p-key').value && document.getElementById('p-model').value);
+  await page.getByRole('button', { name: 'Explain' }).click();
+  await page.getByText('Nobody was called').waitFor();
+  await look(page);
+  clean();
+  await context.close();
 });
 
 await check('colors are chosen', async () => {

@@ -85,12 +85,17 @@ export async function events(body, take) {
   }
 }
 
+// silent is after how many milliseconds without a word the stream is thought to be
+// broken: it tells something each second.
+const silent = 12_000;
+
 // Live is the stream of what happens. It comes back by itself.
 export class Live {
   constructor(take, state) {
     this.take = take;
     this.state = state;
     this.query = null;
+    this.stop = null;
   }
 
   // listen asks for other events from now on.
@@ -102,19 +107,25 @@ export class Live {
   }
 
   async run(query) {
-    for (let wait = 500; query === this.query; wait = Math.min(wait * 2, 10_000)) {
-      const stop = new AbortController();
+    let stop = null;
+    for (let wait = 500; this.stop === stop || stop === null; wait = Math.min(wait * 2, 10_000)) {
+      stop = new AbortController();
       this.stop = stop;
+      let watch = 0;
       try {
         const answer = await ask(`/admin/v1/stream${query}`, { signal: stop.signal });
         if (!answer.ok) throw new Error(`The gateway answers ${answer.status}.`);
+        if (this.stop !== stop) return;
         this.state(true);
         wait = 500;
-        await events(answer.body, (name, data) => { if (query === this.query) this.take(name, JSON.parse(data)); });
-      } catch (e) {
-        if (stop.signal.aborted) return;
-      }
-      if (query !== this.query) return;
+        let heard = Date.now();
+        watch = setInterval(() => { if (Date.now() - heard > silent) stop.abort(); }, 1000);
+        await events(answer.body, (name, data) => {
+          heard = Date.now();
+          if (this.stop === stop) this.take(name, JSON.parse(data));
+        });
+      } catch { /* it is told below */ } finally { clearInterval(watch); }
+      if (this.stop !== stop) return;
       this.state(false);
       await new Promise((done) => setTimeout(done, wait));
     }

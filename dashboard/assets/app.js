@@ -4,7 +4,7 @@
 
 import { Live } from './api.js';
 import { h, fill, text } from './dom.js';
-import { ago } from './format.js';
+import { ago, told } from './format.js';
 import { overview } from './overview.js';
 import { requests } from './requests.js';
 import { teams } from './teams.js';
@@ -39,11 +39,12 @@ function where() {
 
 const live = new Live((name, data) => {
   latest[name] = data;
-  if (name === 'stats') status(data);
+  if (name === 'stats') { told(data.now); status(data); }
   page?.event?.(name, data);
 }, (connected) => {
   if (!connected) status(null);
   else if (away) page?.again?.();
+  else page?.joined?.();
   away = !connected;
 });
 
@@ -59,7 +60,7 @@ function status(stats) {
   e.className = `status ${ok ? 'good' : 'warn'}`;
   const parts = [stats.state === 'ok' ? 'serving' : stats.state];
   if (!stats.config.ok) parts.push('reload failed');
-  const read = stats.config.at ? ago(stats.config.at, Date.parse(stats.now)) : '';
+  const read = stats.config.at ? ago(stats.config.at) : '';
   parts.push(stats.config.hash ? `config ${stats.config.hash} · ${read}` : read ? `since ${read}`.replace('since just now', 'from now').replace(/since (.*) ago/, 'for $1') : '');
   text(e, parts.filter(Boolean).join(' · '));
 }

@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { h, fill, facts, heading, table, text } from './dom.js';
-import { clock, count, deployment, ms, moment, seconds } from './format.js';
+import { clock, count, deployment, ms, moment, now as instant, seconds } from './format.js';
 import { Plot } from './plot.js';
 import { left, state } from './overview.js';
 
@@ -15,9 +15,9 @@ export function deployments(context) {
 function all({ root, latest, listen }) {
   const list = table({
     label: 'Deployments', key: (d) => d.deployment, empty: 'No deployment is known yet.', columns: [
-      { label: 'Deployment', show: (d) => h('a', { href: link(d.deployment) }, d.deployment) },
+      { label: 'Deployment', show: (d) => h('a', { class: 'name', href: link(d.deployment) }, d.deployment) },
       { label: 'State', show: state },
-      { label: 'Models', show: (d) => (d.models || []).join(', ') },
+      { label: 'Models', show: (d) => h('span', { class: 'name' }, (d.models || []).join(', ')) },
       { label: 'Region', show: (d) => d.region || h('span', { class: 'dim' }, '–') },
       { label: 'In flight', number: true, show: (d) => count(d.in_flight) },
       { label: 'Attempts / min', number: true, show: (d) => count(d.attempts_per_minute) },
@@ -92,7 +92,7 @@ function one({ root, at, latest, listen }) {
       const d = await get(`/admin/v1/deployments?deployment=${encodeURIComponent(name)}`);
       text(problem, '');
       show(d);
-      const is = Date.now();
+      const is = instant();
       fill(strip, band(d.history, is));
       history.rows(d.history.map((c, i) => ({ ...c, lasted: ((i === 0 ? is : Date.parse(d.history[i - 1].at)) - Date.parse(c.at)) / 1000 })));
       attempts.show(d.series, d.series.attempts_per_minute);

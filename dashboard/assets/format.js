@@ -7,8 +7,8 @@ const known = (x) => x !== null && x !== undefined && !Number.isNaN(x);
 export function count(n) {
   if (!known(n)) return none;
   const a = Math.abs(n);
-  if (a >= 1e9) return `${short(n / 1e9)} G`;
-  if (a >= 1e6) return `${short(n / 1e6)} M`;
+  if (a >= 999.5e6) return `${short(n / 1e9)} G`;
+  if (a >= 999.5e3) return `${short(n / 1e6)} M`;
   if (a >= 1e4) return `${short(n / 1e3)} k`;
   if (a >= 100 || Number.isInteger(n)) return String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, '\u202f');
   return short(n);
@@ -49,7 +49,8 @@ export function seconds(s) {
 // usd writes an amount of money.
 export function usd(x) {
   if (!known(x)) return none;
-  if (x !== 0 && Math.abs(x) < 0.01) return `$${x.toPrecision(2).replace(/e.*/, '')}`.length > 9 ? '<$0.0001' : `$${x.toFixed(6).replace(/0+$/, '')}`;
+  if (x > 0 && x < 0.000001) return '<$0.000001';
+  if (x !== 0 && Math.abs(x) < 0.01) return `$${x.toFixed(6).replace(/0+$/, '')}`;
   if (Math.abs(x) >= 10_000) return `$${count(x)}`;
   return `$${x.toFixed(2).replace(/\B(?=(\d{3})+\.)/g, '\u202f')}`;
 }
@@ -75,9 +76,15 @@ export function moment(at) {
   return `${t.getFullYear()}-${pad(t.getMonth() + 1)}-${pad(t.getDate())} ${clock(at)}`;
 }
 
+// The clock of this computer may be wrong. What is told of the past is told by the
+// gateway's, which told() is given as it comes.
+let ahead = 0;
+export function told(at) { ahead = Date.parse(at) - Date.now(); }
+export function now() { return Date.now() + ahead; }
+
 // ago writes how long ago it was.
-export function ago(at, now = Date.now()) {
-  const s = (now - new Date(at).getTime()) / 1000;
+export function ago(at) {
+  const s = (now() - new Date(at).getTime()) / 1000;
   return s < 5 ? 'just now' : `${seconds(s)} ago`;
 }
 

@@ -1,6 +1,6 @@
 // The overview: what happens now, and the last hour.
 
-import { h, text, bar, table, heading } from './dom.js';
+import { h, fill, text, bar, table, heading } from './dom.js';
 import { count, limitName, ms, usd, percent, deployment } from './format.js';
 import { Plot } from './plot.js';
 
@@ -41,6 +41,20 @@ export function reasons(by) {
   return all.length ? ` (${limitName(all[0][0])}${all.length > 1 ? ', …' : ''})` : '';
 }
 
+// few returns the most of a list that an overview shows: those that rank first, in the
+// order in which they came.
+const most = 12;
+function few(all, rank) {
+  if (all.length <= most) return all;
+  const first = new Set([...all].sort((a, b) => rank(b) - rank(a)).slice(0, most));
+  return all.filter((x) => first.has(x));
+}
+
+// more leads to those that are not shown.
+function more(element, all, page, what) {
+  fill(element, all.length > most ? [`${most} of ${all.length}, ${what} · `, h('a', { href: `#/${page}` }, 'all')] : null);
+}
+
 function tile(label, title) {
   const value = h('b', {}, '–');
   return { value, element: h('div', { class: 'tile', title: title || null }, value, h('span', {}, label)) };
@@ -58,7 +72,7 @@ export function overview({ root, latest, listen }) {
   const overhead = new Plot('Added by us', 'ms');
   const teams = table({
     label: 'Teams', key: (t) => t.team, empty: 'No team is configured.', columns: [
-      { label: 'Team', show: (t) => h('a', { href: `#/teams/${encodeURIComponent(t.team)}` }, t.team) },
+      { label: 'Team', show: (t) => h('a', { class: 'name', href: `#/teams/${encodeURIComponent(t.team)}` }, t.team) },
       { label: 'Requests / min', show: (t) => level(t, 'rpm') },
       { label: 'Tokens / min', show: (t) => level(t, 'tpm') },
       { label: 'Budget', show: (t) => level(t, 'budget') },
@@ -68,7 +82,7 @@ export function overview({ root, latest, listen }) {
   });
   const places = table({
     label: 'Deployments', key: (d) => d.deployment, empty: 'No deployment is known yet.', columns: [
-      { label: 'Deployment', show: (d) => h('a', { href: `#/deployments/${encodeURIComponent(d.deployment)}` }, d.deployment) },
+      { label: 'Deployment', show: (d) => h('a', { class: 'name', href: `#/deployments/${encodeURIComponent(d.deployment)}` }, d.deployment) },
       { label: 'State', show: state },
       { label: 'In flight', number: true, show: (d) => count(d.in_flight) },
       { label: '429 / min', number: true, show: (d) => h('span', { class: d.throttled_per_minute ? 'warn' : 'dim' }, count(d.throttled_per_minute)) },
@@ -76,14 +90,16 @@ export function overview({ root, latest, listen }) {
       { label: 'Tokens left: Azure / ours', number: true, show: left },
     ],
   });
+  const others = { teams: h('span', { class: 'dim' }), places: h('span', { class: 'dim' }) };
   root.append(
     h('h1', { class: 'hidden' }, 'Overview'),
     h('section', { class: 'tiles', 'aria-label': 'Now' }, Object.values(tiles).map((t) => t.element)),
     h('section', { class: 'pair', 'aria-label': 'The last hour' }, requests.element, tokens.element),
-    h('section', {}, heading('Teams'), teams.element),
-    h('section', {}, heading('Deployments'), places.element),
+    h('section', {}, heading('Teams', others.teams), teams.element),
+    h('section', {}, heading('Deployments', others.places), places.element),
     h('section', { class: 'pair', 'aria-label': 'Times in the last hour' }, first.element, overhead.element));
 
+  let shown = '';
   const event = (name, data) => {
     if (name === 'series') {
       requests.show(data, data.requests_per_second);
@@ -101,8 +117,13 @@ export function overview({ root, latest, listen }) {
     text(tiles.open.value, count(r.in_flight));
     text(tiles.open.element.lastChild, r.streams_open ? `in flight, ${count(r.streams_open)} stream${r.streams_open === 1 ? '' : 's'}` : 'in flight');
     text(tiles.spent.value, usd(r.spent_today_usd));
-    teams.rows(data.teams);
-    places.rows(data.deployments);
+    teams.rows(few(data.teams, (t) => t.requests_1h));
+    places.rows(few(data.deployments, (d) => (d.state === 'closed' ? 0 : 1e9) + d.attempts_per_minute));
+    if (shown !== `${data.teams.length} ${data.deployments.length}`) {
+      more(others.teams, data.teams, 'teams', 'the busiest of this hour');
+      more(others.places, data.deployments, 'deployments', 'those that fail and the busiest');
+      shown = `${data.teams.length} ${data.deployments.length}`;
+    }
   };
   if (latest.series) event('series', latest.series);
   if (latest.stats) event('stats', latest.stats);

@@ -18,6 +18,12 @@ const meanings = {
   ok: '--good', answered: '--good', refused: '--warn', 429: '--warn', failed: '--bad', left: '--dim', p50: '--line1', p95: '--line4', p99: '--line4', tokens: '--line1',
 };
 
+// alone returns the points of a line that have no neighbor, which no line shows.
+function alone(u, i, shown) {
+  const y = u.data[i];
+  return shown ? null : y.flatMap((v, k) => (v !== null && (y[k - 1] ?? null) === null && (y[k + 1] ?? null) === null ? [k] : []));
+}
+
 // Plot is one plot. Unit is what its axis counts: ms, or a word.
 export class Plot {
   constructor(title, unit, { height = 190 } = {}) {
@@ -75,7 +81,7 @@ export class Plot {
         { ...axis, space: 70, size: 26, values: (u, all) => all.map(hour), incrs: [60, 120, 300, 600, 900, 1200, 1800] },
         { ...axis, size: 62, space: 34, values: (u, all) => all.map((v) => (v === 0 ? '0' : this.unit !== 'ms' && all.at(-1) >= 10_000 ? `${v / 1000} k` : this.write(v))) },
       ],
-      series: [{}, ...this.names.map((name, i) => ({ label: name, stroke: this.color(name, i), width: 1.75, points: { show: (u, k, from, to) => to - from < 12, size: 5 }, spanGaps: false, fill: this.names.length === 1 ? `${this.color(name, i)}1f` : undefined }))],
+      series: [{}, ...this.names.map((name, i) => ({ label: name, stroke: this.color(name, i), width: 1.75, points: { show: (u, k, from, to) => to - from < 12, size: 5, filter: alone }, spanGaps: false, fill: this.names.length === 1 ? `${this.color(name, i)}1f` : undefined }))],
       hooks: { setCursor: [(u) => this.tell(u.cursor.idx)] },
     }, this.data, this.canvas);
     fill(this.legend, this.names.map((name, i) => {

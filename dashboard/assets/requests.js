@@ -94,9 +94,9 @@ function rowOf(r) {
   const tries = r.attempts.length;
   const row = h('tr', { 'data-n': r.n },
     h('th', { scope: 'row' }, button),
-    h('td', {}, badge(r)), h('td', {}, r.team || h('span', { class: 'dim' }, 'nobody'), r.key ? h('span', { class: 'dim' }, ` ${r.key}`) : null),
-    h('td', {}, r.model || h('span', { class: 'dim' }, '–')),
-    h('td', {}, r.deployment || h('span', { class: 'dim' }, r.code || '–')),
+    h('td', {}, badge(r)), h('td', {}, h('span', { class: 'name' }, r.team || h('span', { class: 'dim' }, 'nobody'), r.key ? h('span', { class: 'dim' }, ` ${r.key}`) : null)),
+    h('td', {}, h('span', { class: 'name' }, r.model || h('span', { class: 'dim' }, '–'))),
+    h('td', {}, h('span', { class: 'name' }, r.deployment || h('span', { class: 'dim' }, r.code || '–'))),
     h('td', { class: `number ${tries > 1 ? 'warn' : ''}` }, tries),
     h('td', { class: 'number' }, count(r.input_tokens + r.output_tokens)),
     h('td', { class: 'number' }, ms(r.first_token_ms || null)), h('td', { class: 'number' }, ms(r.duration_ms)));
@@ -107,6 +107,8 @@ export function requests({ root, at, latest, listen }) {
   let query = at.query;
   let live = true;
   let next = 0;
+  let newest = 0; // of the list, -1 where there is none
+  let room = most;
   let waiting = [];
   const body = h('tbody');
   const inputs = {};
@@ -169,17 +171,48 @@ export function requests({ root, at, latest, listen }) {
       body.replaceChildren();
       list.data.forEach((r) => body.append(rowOf(r)));
       next = list.next || 0;
+      newest = list.data[0]?.n || 0;
+      room = most;
       tell();
       listen(stream.size ? `?${stream}` : '');
     } catch (e) {
+      if (mine !== query) return;
+      body.replaceChildren();
+      next = 0;
+      newest = -1;
+      more.hidden = true;
+      listen('?events=stats');
       text(note, e.message);
     }
   }
 
   async function older() {
-    const list = await get(`/admin/v1/requests?${asked({ limit: 100, before: next })}`);
-    list.data.forEach((r) => body.append(rowOf(r)));
-    next = list.next || 0;
+    const had = room;
+    room = Infinity; // so that none goes while those below it come
+    try {
+      const list = await get(`/admin/v1/requests?${asked({ limit: 100, before: next })}`);
+      list.data.forEach((r) => body.append(rowOf(r)));
+      next = list.next || 0;
+      room = Math.max(had, body.querySelectorAll('[data-n]').length);
+      tell();
+    } catch (e) {
+      room = had;
+      text(note, e.message);
+    }
+  }
+
+  // joined fetches those that ended between the list and the stream.
+  async function joined() {
+    if (newest < 0) return;
+    const mine = query;
+    const list = await get(`/admin/v1/requests?${asked({ limit: 100 })}`).catch(() => null);
+    if (mine === query) list?.data.filter((r) => r.n > newest).reverse().forEach(take);
+  }
+
+  // take shows a request, or counts it while the page is paused.
+  function take(r) {
+    if (live) { prepend(r); return; }
+    if (!waiting.some((w) => w.n === r.n)) waiting = [...waiting.slice(-most), r];
     tell();
   }
 
@@ -195,21 +228,24 @@ export function requests({ root, at, latest, listen }) {
     body.querySelector('.nothing')?.remove();
     const row = rowOf(r);
     row.classList.add('new');
-    body.prepend(row);
-    while (body.rows.length > most && !body.lastElementChild.contains(document.activeElement)) { body.lastElementChild.remove(); }
+    body.insertBefore(row, [...body.querySelectorAll('[data-n]')].find((other) => Number(other.dataset.n) < r.n) || null);
+    while (body.rows.length > room && !body.lastElementChild.contains(document.activeElement)) {
+      body.lastElementChild.remove();
+      next = Number([...body.querySelectorAll('[data-n]')].at(-1).dataset.n);
+      more.hidden = false;
+    }
   }
 
   load();
   return {
     again: load,
+    joined,
     moved: (to) => { query = to.query; load(); return true; },
     event: (name, data) => {
       if (name === 'lost') tell(data);
       if (name === 'stats') suggest(data);
       if (name !== 'request') return;
-      if (live) { prepend(data); return; }
-      waiting = [...waiting.slice(-most), data];
-      tell();
+      take(data);
     },
     close: () => { document.getElementById('q').value = ''; },
   };

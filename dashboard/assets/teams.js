@@ -9,7 +9,11 @@ import { level } from './overview.js';
 const link = (name) => `#/teams/${encodeURIComponent(name)}`;
 
 function csv(query, name) {
-  return h('button', { type: 'button', onclick: () => download(`/admin/v1/usage?${query}&format=csv`, name) }, 'Usage as CSV');
+  const said = h('span', { class: 'note', role: 'status' });
+  return [said, h('button', { type: 'button', onclick: async () => {
+    text(said, '');
+    try { await download(`/admin/v1/usage?${query}&format=csv`, name); } catch (e) { text(said, `No CSV: ${e.message}`); }
+  } }, 'Usage as CSV')];
 }
 
 export function teams(context) {
@@ -19,7 +23,7 @@ export function teams(context) {
 function all({ root, latest, listen }) {
   const list = table({
     label: 'Teams', key: (t) => t.team, empty: 'No team is configured.', columns: [
-      { label: 'Team', show: (t) => h('a', { href: link(t.team) }, t.team) },
+      { label: 'Team', show: (t) => h('a', { class: 'name', href: link(t.team) }, t.team) },
       { label: 'Requests / min', show: (t) => level(t, 'rpm') },
       { label: 'Tokens / min', show: (t) => level(t, 'tpm') },
       { label: 'At once', show: (t) => level(t, 'concurrency') },
@@ -47,7 +51,7 @@ function one({ root, at, latest, listen }) {
   const tokens = new Plot('Tokens', 'per minute');
   const keys = table({
     label: 'Keys', key: (k) => k.key, empty: 'No key has called in the last hour.', columns: [
-      { label: 'Key', show: (k) => h('a', { href: `#/requests?team=${encodeURIComponent(name)}&key=${encodeURIComponent(k.key)}` }, k.key || 'without a key') },
+      { label: 'Key', show: (k) => h('a', { class: 'name', href: `#/requests?team=${encodeURIComponent(name)}&key=${encodeURIComponent(k.key)}` }, k.key || 'without a key') },
       { label: 'Requests', number: true, show: (k) => count(k.requests) }, { label: 'Refused', number: true, show: (k) => count(k.refused) },
       { label: 'Failed', number: true, show: (k) => count(k.failed) }, { label: 'Input', number: true, show: (k) => count(k.input_tokens) },
       { label: 'Output', number: true, show: (k) => count(k.output_tokens) }, { label: 'Cost', number: true, show: (k) => usd(k.cost_usd) },
