@@ -35,6 +35,7 @@ type Outcome struct {
 	Impatient  bool          // of a TimedOut: it was the client that would not wait
 	Hung       bool          // of a Gone: nothing had come for so long that the client had a point
 	Once       bool          // one more attempt is worth making, and no third
+	Taken      bool          // upstream had said that it does what is asked: what it makes of it may be there
 }
 
 // Reply is what Read looks at.

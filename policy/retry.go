@@ -80,12 +80,23 @@ func (r Retry) again(a Action, t Tried, o Outcome) bool {
 		return t.Total < max(r.Attempts, 2) // a request that is tried once must not fail by our hand
 	case o.Once && t.Total > 1, !a.Cool && t.Client > 1:
 		return false
-	case t.Kept && (o.Class == Interrupted || o.Class == TimedOut):
+	case t.Kept && o.kept():
 		return false // it may be there already
 	case t.Blind && o.Class != Unreachable && o.Class != Throttled:
 		return false
 	default:
 		return t.Total < r.Attempts
+	}
+}
+
+// kept reports whether upstream may have done what was asked all the same: it had
+// begun to answer, or nobody waited for its answer any longer, we or those before it.
+func (o Outcome) kept() bool {
+	switch o.Class {
+	case Interrupted, TimedOut, Stalled:
+		return true
+	default:
+		return o.Taken || o.Status == 504
 	}
 }
 

@@ -121,7 +121,9 @@ func (a *attempt) meaning(resp *http.Response) (*openai.Answer, policy.Outcome) 
 	if p := a.call.Passage; p != nil && p.Raw {
 		return a.content(resp)
 	}
-	return a.success(resp)
+	answer, out := a.success(resp)
+	out.Taken = out.Taken || answer == nil
+	return answer, out
 }
 
 // success reads an answer below 300.
