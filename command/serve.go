@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"weir/config"
+	"weir/telemetry"
 	"weir/tokens"
 	"weir/usage"
 )
@@ -158,6 +159,7 @@ func run(ctx context.Context, f *config.File, p Parts, at site) (err error) {
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	p.Encodings = new(tokens.Encodings)
+	telemetry.Hear(p.Log)
 	g, err := begin(ctx, f, p)
 	if err != nil {
 		return err

@@ -137,8 +137,20 @@ func Exports(getenv func(string) string, signal string, log *slog.Logger) bool {
 	case endpoint == "":
 		return false
 	}
-	if first(getenv, "OTEL_EXPORTER_OTLP_"+signal+"_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc" {
-		log.Warn("OTLP over gRPC is not spoken here: nothing is sent", "signal", strings.ToLower(signal), "mend", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
+	switch protocol := first(getenv, "OTEL_EXPORTER_OTLP_"+signal+"_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"); {
+	case protocol == "", protocol == "http/protobuf":
+	case protocol == "http/json":
+		if signal != "TRACES" {
+			log.Warn("only spans are sent as JSON: this goes as protobuf", "signal", strings.ToLower(signal))
+		}
+	default:
+		log.Warn("this protocol of OTLP is not spoken here: nothing is sent", "signal", strings.ToLower(signal), "mend", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
+		return false
+	}
+	switch first(getenv, "OTEL_EXPORTER_OTLP_"+signal+"_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION") {
+	case "", "none", "gzip":
+	default:
+		log.Warn("a compression of OTLP is asked for that there is not: nothing is sent", "signal", strings.ToLower(signal), "known", "gzip, none")
 		return false
 	}
 	if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {

@@ -48,6 +48,10 @@ func TestExports(t *testing.T) {
 		{"not off", env{base: "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "1"}, true, ""},
 		{"gRPC", env{base: "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, false, "http/protobuf"},
 		{"gRPC of others", env{base: "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, true, ""},
+		{"JSON", env{base: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, true, ""},
+		{"another protocol", env{base: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "protobuf"}, false, "http/protobuf"},
+		{"compressed", env{base: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}, true, ""},
+		{"another compression", env{base: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "zstd"}, false, "gzip, none"},
 		{"no URL", env{base: "otel-with-a-secret:4318"}, false, "no http or https URL"},
 	}
 	for _, tt := range tests {
