@@ -18,6 +18,7 @@ import (
 func (g *Gateway) decide(team Team, model Model, req *openai.Request, rec *usage.Record) (*decision, error) {
 	d := &decision{operation: req.Operation, request: req, model: model, choices: req.Choices, regions: team.Regions, usage: req.IncludeUsage, stream: req.Stream}
 	d.share, d.team = team.share(rec.Key), team.Name
+	d.looks()
 	d.behind = req.Operation == openai.Responses && req.Root.Get("background").IsTrue()
 	if err := d.continues(g, team); err != nil {
 		rec.Outcome = usage.RefusedPolicy

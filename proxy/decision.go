@@ -23,6 +23,9 @@ type decision struct {
 	window    policy.Window
 	rough     bool         // fitted.Prompt is a bound, and the request was not counted
 	attached  openai.Usage // roughly, of the files of a form; part of fitted.Prompt
+	kinds     usage.Kinds  // what of it may be beside text, where that has a price of its own
+	aloud     bool         // it may be answered with sound
+	drawn     int64        // the most tokens that an image comes to which it asks for
 	share     openai.Share
 
 	team string // whose it is

@@ -31,22 +31,16 @@ func (m *Model) parted() bool {
 	return m.Dearest.Parted()
 }
 
-// kinds returns of what else than text the tokens of a request may be, as far as that
-// makes a difference to its price.
-func (d *decision) kinds() usage.Kinds {
-	if d.request == nil || !d.model.parted() {
-		return usage.Kinds{}
+// looks takes note of what else than text a request and its answer may be, of the
+// first as far as that makes a difference to its price.
+func (d *decision) looks() {
+	if d.operation.Generates() {
+		d.aloud, _ = openai.Aloud(d.request.Root)
 	}
-	return usage.Kinds(d.request.Media())
-}
-
-// speaks reports whether a conversation is to be answered with sound.
-func (d *decision) speaks() bool {
-	if d.request == nil || !d.operation.Generates() {
-		return false
+	if d.model.parted() {
+		d.kinds = usage.Kinds(d.request.Media())
 	}
-	aloud, _ := openai.Aloud(d.request.Root)
-	return aloud
+	d.drawn = drawnTokens(d.request.Root.Get("quality"))
 }
 
 // made returns the tokens of what a request that asks for no text is thought to be
@@ -54,7 +48,7 @@ func (d *decision) speaks() bool {
 func (d *decision) made() int64 {
 	switch d.operation {
 	case openai.Images, openai.ImageEdits:
-		return d.choices * drawnTokens(d.request.Root.Get("quality"))
+		return d.choices * d.drawn
 	case openai.Speech:
 		return d.fitted.Prompt * saidTokens
 	default:
@@ -99,7 +93,7 @@ func (d *decision) counted(seen *tally) openai.Usage {
 	if d.behind { // nobody will tell, so that what was reserved is taken
 		u.Completion = max(u.Completion, d.reserved-u.Prompt)
 	}
-	if k := d.kinds(); d.operation.Generates() && k.AudioInput {
+	if d.operation.Generates() && d.kinds.AudioInput {
 		u.Audio.Input = u.Prompt
 	}
 	return u

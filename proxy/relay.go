@@ -177,7 +177,7 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 	h.Set("X-Accel-Buffering", "no")
 	c.Response().WriteHeader(a.Status)
 	rec.Status = a.Status
-	seen, spoken := &tally{counter: d.model.Counter}, d.speaks()
+	seen := &tally{counter: d.model.Counter}
 	p := newPipe(c.Response(), g.cfg.KeepAlive)
 	if a.Stream.Waiting() {
 		p.alive() // the client has waited long enough to see a beginning
@@ -188,7 +188,7 @@ func (g *Gateway) stream(c echo.Context, a *openai.Answer, d *decision, rec *usa
 			rec.FirstToken = time.Since(rec.Start)
 		}
 		openai.Generated(e.Root, seen.add)
-		if spoken {
+		if d.aloud {
 			seen.hear(e.Root)
 		}
 	}, func(e *openai.Event) {

@@ -147,14 +147,14 @@ func (d *decision) most(usual, burst int64) quota.Cost {
 		if burst > 0 && d.attached.Prompt > 0 { // a guess that is too high must not shut out what fits
 			tokens = min(tokens, max(burst, tokens-d.attached.Prompt))
 		}
-		spend := d.model.most(d.fitted.Prompt, d.made(), d.kinds()).Plus(d.model.sound(d.attached))
+		spend := d.model.most(d.fitted.Prompt, d.made(), d.kinds).Plus(d.model.sound(d.attached))
 		return quota.Cost{Requests: 1, Tokens: tokens, Spend: int64(spend)}
 	}
 	total := d.window.Reserve(d.fitted, usual, d.choices, 0)
 	return quota.Cost{
 		Requests: 1,
 		Tokens:   d.window.Reserve(d.fitted, usual, d.choices, burst),
-		Spend:    int64(d.model.most(d.fitted.Prompt, max(0, total-d.fitted.Prompt), d.kinds())),
+		Spend:    int64(d.model.most(d.fitted.Prompt, max(0, total-d.fitted.Prompt), d.kinds)),
 	}
 }
 
