@@ -86,6 +86,9 @@ func (w *Rewriter) typed(dst []byte, e Event) []byte {
 	if e.Err.Kind() != Missing && !e.Done {
 		return appendFailure(dst, NormalizeError(500, e.body(true)), number)
 	}
+	if e.Root.Get("error").Kind() == Null { // one of the clients takes the mere name for an error
+		return appendEvent(dst, e.Name, Apply(e.Data, e.Root.Unset("error")...))
+	}
 	return appendEvent(dst, e.Name, e.Data)
 }
 

@@ -65,9 +65,9 @@ func TestRewriterOfTypedEvents(t *testing.T) {
 		{"with [DONE]", openai.Responses, whole + "data: [DONE] \n\n", whole + sse("[DONE]")},
 		{"without names", openai.Responses, sse(respCreated, respDone), sse(respCreated, respDone)},
 		{"comments, id and retry lines", openai.Responses, ": a\n\nid: 7\n" + typed(respCreated) + "retry: 1\n\n" + typed(respDone), ": keep-alive\n\n" + typed(respCreated, respDone)},
-		{"data on many lines", openai.Responses, "event: response.completed\r\ndata: {\"type\":\"response.completed\",\r\ndata: \"error\":null}\r\n\r\n", "event: response.completed\ndata: {\"type\":\"response.completed\", \"error\":null}\n\n"},
+		{"data on many lines", openai.Responses, "event: response.completed\r\ndata: {\"type\":\"response.completed\",\r\ndata: \"a\":null}\r\n\r\n", "event: response.completed\ndata: {\"type\":\"response.completed\", \"a\":null}\n\n"},
 		{"a response that failed", openai.Responses, typed(respCreated, respDelta, respFailed), typed(respCreated, respDelta, respFailed)},
-		{"a choice without a delta, and usage", openai.Responses, typed(`{"type":"x","choices":[{}],"usage":null,"error":null}`, respDone), typed(`{"type":"x","choices":[{}],"usage":null,"error":null}`, respDone)},
+		{"a choice without a delta, and usage", openai.Responses, typed(`{"type":"x","choices":[{}],"usage":null,"error":null}`, respDone), typed(`{"type":"x","choices":[{}],"usage":null}`, respDone)},
 
 		{
 			"a flat error", openai.Responses, typed(respCreated, `{"type":"error","code":"server_error","message":"m","param":"p","sequence_number":9}`),
