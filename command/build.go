@@ -73,6 +73,9 @@ type Gateway struct {
 type serving struct {
 	file    *config.File
 	api     http.Handler
+	proxy   *proxy.Gateway // behind api
+	keys    middleware.Keys
+	open    *middleware.Caller // who calls without a key; nil: nobody may
 	pool    *upstream.Pool
 	teams   map[string]proxy.Team
 	created int64 // when the gateway began, in Unix seconds
@@ -132,11 +135,11 @@ func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
 		pool = before.pool.Next(up)
 	}
 	cfg := b.proxy(pool)
-	cfg.Draining = g.gate.shut
-	next := &serving{file: f, pool: pool, teams: cfg.Teams, created: before.created, wires: b.wires, credentials: b.credentials}
-	keys, open := b.keys()
-	next.me, next.keyed = g.me(next, keys, open), g.me(next, keys, nil)
-	next.api = b.echo(proxy.New(cfg), g.gate, next.me)
+	cfg.Draining, cfg.Today = g.gate.shut, g.today
+	next := &serving{proxy: proxy.New(cfg), file: f, pool: pool, teams: cfg.Teams, created: before.created, wires: b.wires, credentials: b.credentials}
+	next.keys, next.open = b.keys()
+	next.me, next.keyed = g.me(next, next.keys, next.open), g.me(next, next.keys, nil)
+	next.api = b.echo(next.proxy, g.gate, next.me)
 	return next, nil
 }
 

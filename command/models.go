@@ -51,7 +51,7 @@ func (b *builder) model(name string, m config.Model) proxy.Model {
 	each, dearest := prices(base, m)
 	return proxy.Model{
 		Name: name, Base: base, Created: b.before.created, Owner: b.owner(m), Does: does(base, t), Regions: b.regions(m), Window: w, Narrowest: narrowest,
-		Counter: counter{b.parts.Encodings.Counter(t)}, Prices: each, Dearest: dearest,
+		Counter: counter{b.parts.Encodings.Counter(t)}, Prices: each, Dearest: dearest, Places: b.places(m),
 	}
 }
 
@@ -71,6 +71,15 @@ func (b *builder) regions(m config.Model) []string {
 		if region := b.file.Backends[d.Backend].Region; d.Weight > 0 && !slices.Contains(all, region) {
 			all = append(all, region)
 		}
+	}
+	return all
+}
+
+// places returns where the deployments of a model are.
+func (b *builder) places(m config.Model) map[string]string {
+	all := make(map[string]string, len(m.Deployments))
+	for _, d := range m.Deployments {
+		all[d.Backend+"/"+d.Deployment] = b.file.Backends[d.Backend].Region
 	}
 	return all
 }

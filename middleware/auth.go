@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"crypto/sha256"
+	"errors"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -37,25 +38,16 @@ type Keys map[[sha256.Size]byte]Caller
 func Auth(keys Keys, open *Caller, failures *Throttle) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			given := credentials(c.Request().Header)
-			if upgrades(c.Request().Header) {
-				given = append(given, offered(c.Request().Header)...)
+			by := Credentials{keys: hashes(c.Request().Header)}
+			if open != nil {
+				by.keyless = keyless(c.Request())
 			}
-			caller, known, err := keys.find(given)
+			caller, err := keys.Caller(by, open)
 			switch {
+			case errors.Is(err, errUnknown):
+				return failures.refuse(c, unauthorized("The API key is not one of this gateway's. Send a key that was made for it, not an Azure or OpenAI key."))
 			case err != nil:
 				return err
-			case known:
-			case open != nil && !own(c.Request()):
-				return unauthorized("This gateway asks callers on its own machine for no key, and the Host header has a name that others may have made lead here. Call it by an IP address or as localhost, or with a key that is configured.")
-			case open != nil && foreign(c.Request()):
-				return unauthorized("A page of another site needs a key. Send it as Authorization: Bearer KEY, or beside the subprotocol realtime as " + offeredKey + "KEY.")
-			case open != nil:
-				caller = *open
-			case len(given) == 0:
-				return unauthorized("No API key was sent. Send it as Authorization: Bearer KEY, or as api-key: KEY.")
-			default:
-				return failures.refuse(c, unauthorized("The API key is not one of this gateway's. Send a key that was made for it, not an Azure or OpenAI key."))
 			}
 			r := usage.From(c.Request().Context())
 			r.Team, r.Key = caller.Team, caller.Key
@@ -64,11 +56,44 @@ func Auth(keys Keys, open *Caller, failures *Throttle) echo.MiddlewareFunc {
 	}
 }
 
+// Credentials are what a request is let in by. No key can be made of them, so they
+// may be kept for as long as what the request began goes on.
+type Credentials struct {
+	keys    [][sha256.Size]byte // the hashes of those that it brought
+	keyless error               // why it needs one where others need none; nil: it does not
+}
+
+// CredentialsOf returns what a request is let in by.
+func CredentialsOf(r *http.Request) Credentials {
+	return Credentials{keys: hashes(r.Header), keyless: keyless(r)}
+}
+
+// errUnknown says that of the keys of a request nobody has any now.
+var errUnknown = errors.New("middleware: nobody has such a key")
+
+// Caller returns who brings the credentials, at this moment: whose the keys are, or
+// else open, where it is not nil. An error is why Auth would refuse the request.
+func (k Keys) Caller(by Credentials, open *Caller) (Caller, error) {
+	caller, known, err := k.find(by.keys)
+	switch {
+	case err != nil || known:
+		return caller, err
+	case open != nil && by.keyless != nil:
+		return Caller{}, by.keyless
+	case open != nil:
+		return *open, nil
+	case len(by.keys) == 0:
+		return Caller{}, unauthorized("No API key was sent. Send it as Authorization: Bearer KEY, or as api-key: KEY.")
+	default:
+		return Caller{}, errUnknown
+	}
+}
+
 // find returns whose the keys are. They must be of one team; one that nobody has
 // counts for nothing beside one that somebody has.
-func (k Keys) find(given []string) (found Caller, known bool, err error) {
+func (k Keys) find(given [][sha256.Size]byte) (found Caller, known bool, err error) {
 	for _, key := range given {
-		caller, ok := k[sha256.Sum256([]byte(key))]
+		caller, ok := k[key]
 		if !ok || !caller.Expires.IsZero() && !time.Now().Before(caller.Expires) {
 			continue
 		}
@@ -82,21 +107,24 @@ func (k Keys) find(given []string) (found Caller, known bool, err error) {
 	return found, known, nil
 }
 
-// credentials returns the keys that a request brings.
-func credentials(h http.Header) []string {
-	var keys []string
+// hashes returns those of the keys that a request brings.
+func hashes(h http.Header) [][sha256.Size]byte {
+	keys := make([]string, 0, 3)
 	scheme, token, _ := strings.Cut(strings.TrimSpace(h.Get("Authorization")), " ")
 	if strings.EqualFold(scheme, "Bearer") {
 		keys = append(keys, token)
 	}
 	keys = append(keys, h.Get("Api-Key"), h.Get("Ocp-Apim-Subscription-Key"))
-	given := keys[:0]
+	if upgrades(h) {
+		keys = append(keys, offered(h)...)
+	}
+	var sums [][sha256.Size]byte
 	for _, key := range keys {
 		if key = strings.TrimSpace(key); key != "" {
-			given = append(given, key)
+			sums = append(sums, sha256.Sum256([]byte(key)))
 		}
 	}
-	return given
+	return sums
 }
 
 // offeredKey is what stands before a key among the subprotocols of a WebSocket, for
@@ -117,6 +145,17 @@ func offered(h http.Header) []string {
 		}
 	}
 	return keys
+}
+
+// keyless returns why a request needs a key where others need none; nil: it does not.
+func keyless(r *http.Request) error {
+	switch {
+	case !own(r):
+		return unauthorized("This gateway asks callers on its own machine for no key, and the Host header has a name that others may have made lead here. Call it by an IP address or as localhost, or with a key that is configured.")
+	case foreign(r):
+		return unauthorized("A page of another site needs a key. Send it as Authorization: Bearer KEY, or beside the subprotocol realtime as " + offeredKey + "KEY.")
+	}
+	return nil
 }
 
 // own reports whether a request came under a name that leads to this machine whoever

@@ -27,6 +27,7 @@ const (
 	CodeFailedKeys        = "too_many_failed_keys"
 	CodeModelNotAllowed   = "model_not_allowed"
 	CodePathNotAllowed    = "path_not_allowed"
+	CodeNoMoreDeployment  = "deployment_not_allowed"
 	CodeModelNotFound     = "model_not_found"
 	CodeNotFound          = "not_found"
 	CodeNoPrevious        = "previous_response_not_found"

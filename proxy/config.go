@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,10 @@ type Config struct {
 
 	// Draining is closed when sessions should end; nil: never.
 	Draining <-chan struct{}
+
+	// Today returns what tells of the sender of a request as long as its session
+	// lasts; nil: nothing ever changes.
+	Today func(r *http.Request) Today
 
 	Uploads Uploads // of files
 
@@ -85,6 +90,8 @@ type Model struct {
 	Owner   string   // whose it is in listings
 	Does    Does     // in the classic one
 	Regions []string // that have deployments of it
+
+	Places map[string]string // the regions of its deployments, also of those that are asked no more
 }
 
 // prompt returns what a request's prompt comes to, with the files of a form.

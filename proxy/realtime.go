@@ -45,7 +45,10 @@ func (g *Gateway) Realtime(c echo.Context) error {
 		return err
 	}
 	defer g.underway(rec)()
-	s := &session{g: g, team: team, d: d, rec: rec, window: merged(d.model.Window, team.Window), over: make(chan struct{})}
+	s := &session{terms: &terms{g: g, team: team, d: d, window: merged(d.model.Window, team.Window)}, rec: rec, over: make(chan struct{})}
+	if g.cfg.Today != nil {
+		s.today = g.cfg.Today(c.Request())
+	}
 	slot, err := g.reserve(ctx, team, rec, d)
 	if err != nil {
 		return err

@@ -89,10 +89,13 @@ func (s *session) created(ctx context.Context, id string) error {
 		return nil
 	}
 	u := &utterance{}
+	_, ended := s.obey()
 	var err error
-	if s.draining {
+	switch {
+	case ended != nil: // of which the client is told at the end
+	case s.draining:
 		err = stopping()
-	} else {
+	default:
 		u.lease, err = s.take(ctx, s.estimate(0, s.bound))
 	}
 	s.tab.add(id, u)

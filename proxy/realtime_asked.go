@@ -25,9 +25,15 @@ const soundRate = 4800
 // asked returns what is handed on of a client's event: nil for one that is refused,
 // of which the client is told then.
 func (s *session) asked(ctx context.Context, data []byte) (out []byte, then func()) {
+	s.mu.Lock()
+	t, err := s.obey()
+	s.mu.Unlock()
+	if err != nil {
+		return nil, nil // of which the client is told at the end
+	}
 	req, err := openai.ParseAs(openai.Realtime, data)
 	if err == nil {
-		req, err = s.permit(ctx, req)
+		req, err = s.permit(ctx, t, req)
 	}
 	if err != nil {
 		root, _ := openai.ReadValue(data) // what is no JSON has no id
@@ -48,58 +54,71 @@ func (s *session) tell(ctx context.Context, err error, about string) {
 }
 
 // permit applies the team's policy and its limits to an event.
-func (s *session) permit(ctx context.Context, req *openai.Request) (*openai.Request, error) {
-	req, err := s.screened(req)
+func (s *session) permit(ctx context.Context, t *terms, req *openai.Request) (*openai.Request, error) {
+	req, err := s.screened(t, req)
 	if err != nil {
 		return nil, err
 	}
-	edits, err := s.renamed(req)
+	edits, err := t.renamed(req)
 	if err != nil {
 		return nil, err
 	}
-	lower, err := s.lowered(req)
+	lower, err := s.lowered(t, req)
 	if err != nil {
 		return nil, err
 	}
 	edits = append(edits, lower...)
-	kind, said := req.Root.Get("type"), s.count(req)
+	said := t.count(req)
+	if req, err = req.With(edits...); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !req.Root.Get("type").Is("response.create") {
+		s.learn(t, req, said)
+		return req, nil
+	}
+	if req, err = s.rebound(t, req); err != nil {
+		return nil, err
+	}
+	if edits, err = s.begins(ctx, req, said); err != nil {
+		return nil, err
+	}
+	return req.With(edits...)
+}
+
+// learn takes note of what an event adds to what the responses behind it may use. The
+// caller holds mu.
+func (s *session) learn(t *terms, req *openai.Request, said int64) {
+	kind := req.Root.Get("type")
 	switch {
 	case kind.Is("session.update"):
 		session := req.Root.Get("session")
 		if session.Get("instructions").Kind() == openai.String || session.Get("tools").Kind() == openai.Array {
 			s.settings = said
 		}
-		if bound, ok := boundIn(session); ok {
-			s.bound = s.atMost(bound)
+		if bound, name := boundIn(session); name != "" {
+			s.bound, s.bounded = t.atMost(bound), name
 		}
 	case kind.Is("conversation.item.create"):
 		s.context += said
 	case kind.Is("input_audio_buffer.append"):
 		s.context += int64(len(req.Root.Get("audio").Raw())) * 3 / 4 / soundRate
-	case kind.Is("response.create"):
-		named, err := s.begins(ctx, req, said)
-		if err != nil {
-			return nil, err
-		}
-		edits = append(edits, named...)
 	}
-	return req.With(edits...)
 }
 
 // screened looks for special tokens in an event.
-func (s *session) screened(req *openai.Request) (*openai.Request, error) {
-	edits, err := s.team.Screen.Check(req)
+func (s *session) screened(t *terms, req *openai.Request) (*openai.Request, error) {
+	edits, err := t.team.Screen.Check(req)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case err != nil && s.team.Shadow:
+	case err != nil && t.team.Shadow:
 		s.shadow(visibleEvent(err).Code)
 		return req, nil
 	case err != nil || len(edits) == 0:
 		return req, err
-	case s.team.Shadow:
+	case t.team.Shadow:
 		s.shadow("escape")
 		return req, nil
 	}
@@ -116,7 +135,7 @@ func (s *session) shadow(what string) {
 
 // renamed returns the edits that take the model out of a session's settings, which
 // is the one that it began with.
-func (s *session) renamed(req *openai.Request) ([]openai.Edit, error) {
+func (t *terms) renamed(req *openai.Request) ([]openai.Edit, error) {
 	var edits []openai.Edit
 	for _, name := range [...]string{"session", "response"} {
 		in := req.Root.Get(name)
@@ -125,11 +144,11 @@ func (s *session) renamed(req *openai.Request) ([]openai.Edit, error) {
 		case openai.Missing:
 			continue
 		case openai.String:
-			if m, ok := s.g.model(v.Text()); ok && m.Name == s.d.model.Name {
+			if m, ok := t.g.model(v.Text()); ok && m.Name == t.d.model.Name {
 				break
 			}
 			return nil, openai.BadRequest(openai.CodeInvalidValue, v.Path(), fmt.Sprintf(
-				"The session is one of the model %q and stays so. Leave %s out, or open another session.", s.d.model.Name, v.Path()))
+				"The session is one of the model %q and stays so. Leave %s out, or open another session.", t.d.model.Name, v.Path()))
 		case openai.Null:
 		default:
 			return nil, openai.BadRequest(openai.CodeInvalidType, v.Path(), v.Path()+" must be a string.")
@@ -138,7 +157,7 @@ func (s *session) renamed(req *openai.Request) ([]openai.Edit, error) {
 	}
 	session := req.Root.Get("session")
 	for _, by := range [...]openai.Value{session.Get("input_audio_transcription"), session.Get("audio").Get("input").Get("transcription")} {
-		if err := s.g.within(s.team, by.Get("model")); err != nil {
+		if err := t.g.within(t.team, by.Get("model")); err != nil {
 			return nil, err
 		}
 	}
@@ -148,29 +167,52 @@ func (s *session) renamed(req *openai.Request) ([]openai.Edit, error) {
 // bounds are the fields that bound an answer, now and before general availability.
 func bounds() [2]string { return [2]string{"max_output_tokens", "max_response_output_tokens"} }
 
-// boundIn returns the bound in a session's settings or in a response's; 0 is none.
-func boundIn(v openai.Value) (bound int64, ok bool) {
-	for _, name := range bounds() {
-		field := v.Get(name)
-		if n, given := field.Int(); given {
-			return n, true
+// boundIn returns the bound in a session's settings or in a response's, and the name
+// of the field; 0 is none, and "" that nothing is said of one.
+func boundIn(v openai.Value) (bound int64, name string) {
+	for _, field := range bounds() {
+		if n, given := v.Get(field).Int(); given {
+			return n, field
 		}
-		ok = ok || field.Is("inf")
+		if v.Get(field).Is("inf") {
+			name = field
+		}
 	}
-	return 0, ok
+	return 0, name
 }
 
 // atMost returns a bound as the team's policy leaves it; 0 is none.
-func (s *session) atMost(bound int64) int64 {
-	if most := s.window.TeamOutput; most > 0 && !s.team.Shadow && (bound == 0 || bound > most) {
+func (t *terms) atMost(bound int64) int64 {
+	if most := t.window.TeamOutput; most > 0 && !t.team.Shadow && (bound == 0 || bound > most) {
 		return most
 	}
 	return bound
 }
 
+// rebound returns a wish for a response with a bound, where the one of the session is
+// more than the policy allows by now. The caller holds mu.
+func (s *session) rebound(t *terms, req *openai.Request) (*openai.Request, error) {
+	response := req.Root.Get("response")
+	most := t.atMost(s.bound)
+	if _, own := boundIn(response); own != "" || s.bounded == "" || most == s.bound {
+		return req, nil
+	}
+	if s.bound > 0 && t.window.RejectOutput {
+		field := "session." + s.bounded
+		return nil, openai.BadRequest(openai.CodeInvalidValue, field, fmt.Sprintf(
+			"%s is too large: %d. The policy allows at most %d completion tokens by now. Send a session.update with less.", field, s.bound, most))
+	}
+	s.rec.Lowered = most
+	raw := strconv.FormatInt(most, 10)
+	if response.Kind() == openai.Object {
+		return req.With(response.Set(s.bounded, raw))
+	}
+	return req.With(req.Root.Set("response", `{"`+s.bounded+`":`+raw+"}"))
+}
+
 // lowered returns the edits by which the bounds in an event keep to the policy's.
-func (s *session) lowered(req *openai.Request) ([]openai.Edit, error) {
-	most := s.window.TeamOutput
+func (s *session) lowered(t *terms, req *openai.Request) ([]openai.Edit, error) {
+	most := t.window.TeamOutput
 	if most == 0 {
 		return nil, nil
 	}
@@ -182,12 +224,12 @@ func (s *session) lowered(req *openai.Request) ([]openai.Edit, error) {
 			switch {
 			case ok && n <= most, !ok && !v.Is("inf"):
 				continue
-			case s.team.Shadow:
+			case t.team.Shadow:
 				s.mu.Lock()
 				s.shadow("lower")
 				s.mu.Unlock()
 				continue
-			case ok && s.window.RejectOutput:
+			case ok && t.window.RejectOutput:
 				return nil, openai.BadRequest(openai.CodeInvalidValue, v.Path(), fmt.Sprintf(
 					"%s is too large: %d. The policy allows at most %d completion tokens, whereas you provided %d.", v.Path(), n, most, n))
 			}
@@ -203,11 +245,11 @@ func (s *session) lowered(req *openai.Request) ([]openai.Edit, error) {
 }
 
 // count returns what the text of an event comes to.
-func (s *session) count(req *openai.Request) int64 {
+func (t *terms) count(req *openai.Request) int64 {
 	var n int64
 	req.Texts(func(run []openai.Value) bool {
 		for _, v := range run {
-			n += s.d.model.Counter.Text(v.Bytes())
+			n += t.d.model.Counter.Text(v.Bytes())
 		}
 		return true
 	})
@@ -230,8 +272,8 @@ func (s *session) begins(ctx context.Context, req *openai.Request, said int64) (
 			Message: fmt.Sprintf("%d responses were asked for that have not begun, which is all that a session may have. Wait for one to begin.", maxWaiting),
 		}
 	}
-	bound, ok := boundIn(req.Root.Get("response"))
-	if bound = s.atMost(bound); !ok {
+	bound, own := boundIn(req.Root.Get("response"))
+	if bound = s.atMost(bound); own == "" {
 		bound = s.bound
 	}
 	lease, err := s.take(ctx, s.estimate(said, bound))

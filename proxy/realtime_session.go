@@ -12,33 +12,31 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"weir/openai"
-	"weir/policy"
 	"weir/usage"
 )
 
 // session is a realtime session: two WebSockets, between which messages are handed
 // on. Nothing is queued: a message is read when the one before it is written.
 type session struct {
-	g      *Gateway
-	team   Team
-	d      *decision
-	window policy.Window
-
 	client, upstream *side
+
+	today Today // who the client is; nil: as at the beginning
 
 	all  sync.WaitGroup // what is done for it
 	once sync.Once
 	over chan struct{} // closed when it has ended
 	how  ending
 
-	mu       sync.Mutex // guards what follows
+	mu sync.Mutex // guards what follows
+	*terms
 	rec      *usage.Record
 	tab      tab
 	draining bool
-	events   int   // that were made for the client
-	settings int64 // tokens of what the session's settings say
-	context  int64 // tokens of the conversation so far, roughly
-	bound    int64 // of the session's answers; 0 none
+	events   int    // that were made for the client
+	settings int64  // tokens of what the session's settings say
+	context  int64  // tokens of the conversation so far, roughly
+	bound    int64  // of the session's answers; 0 none
+	bounded  string // the field that it was told in; "" none was
 }
 
 // serve takes the client in and hands on messages until the session ends.
@@ -55,15 +53,16 @@ func (s *session) serve(c echo.Context, conn *websocket.Conn, answer *openai.Ans
 		return err
 	}
 	s.rec.Status = http.StatusSwitchingProtocols
-	s.client, s.upstream = s.g.side(client, true), s.g.side(conn, false)
+	g := s.g // by which the session began
+	s.client, s.upstream = g.side(client, true), g.side(conn, false)
 	ctx := context.WithoutCancel(c.Request().Context())
 	s.all.Go(func() { s.listen(ctx, byClient, s.client, s.upstream) })
 	s.all.Go(func() { s.listen(ctx, byUpstream, s.upstream, s.client) })
-	if s.g.cfg.KeepAlive > 0 {
-		s.all.Go(func() { s.beat(ctx, byClient, s.client) })
-		s.all.Go(func() { s.beat(ctx, byUpstream, s.upstream) })
+	if every := g.cfg.KeepAlive; every > 0 {
+		s.all.Go(func() { s.beat(ctx, byClient, s.client, every) })
+		s.all.Go(func() { s.beat(ctx, byUpstream, s.upstream, every) })
 	}
-	s.attend(ctx)
+	s.attend(ctx, g.cfg.Draining)
 	cut := s.part(ctx)
 	s.all.Wait()
 	answer.Close(cut)
@@ -83,10 +82,10 @@ func (s *session) finish(e ending) {
 }
 
 // attend waits for the end of the session.
-func (s *session) attend(ctx context.Context) {
-	draining := s.g.cfg.Draining
-	late := time.NewTicker(writeLimit)
+func (s *session) attend(ctx context.Context, draining <-chan struct{}) {
+	late, again := time.NewTicker(writeLimit), time.NewTicker(obeyEvery)
 	defer late.Stop()
+	defer again.Stop()
 	for {
 		select {
 		case <-s.over:
@@ -94,6 +93,8 @@ func (s *session) attend(ctx context.Context) {
 		case <-draining:
 			draining = nil
 			s.drain()
+		case <-again.C:
+			s.recheck()
 		case <-late.C:
 			s.mu.Lock()
 			s.tab.rotate(ctx, s)
@@ -152,8 +153,7 @@ func (s *session) lost(who party) {
 var errSilent = errors.New("proxy: there was no answer")
 
 // beat asks a side for signs of life, and ends the session where there are none.
-func (s *session) beat(ctx context.Context, who party, of *side) {
-	every := s.g.cfg.KeepAlive
+func (s *session) beat(ctx context.Context, who party, of *side, every time.Duration) {
 	ticks := time.NewTicker(every)
 	defer ticks.Stop()
 	for {
@@ -201,22 +201,34 @@ func (s *session) part(ctx context.Context) error {
 		s.tell(ctx, err, "")
 	}
 	var both sync.WaitGroup
-	both.Go(func() {
-		if e.by == byClient && e.broken && !e.large {
-			_ = s.client.conn.CloseNow() // it is gone
-			return
-		}
-		_ = s.client.conn.Close(e.code, e.reason) // one that is closed already stays so
-	})
-	both.Go(func() {
-		if e.by == byClient && e.broken || e.by == byUpstream && !e.large {
-			_ = s.upstream.conn.CloseNow() // no more work is done for nobody
-			return
-		}
-		_ = s.upstream.conn.Close(e.code, e.reason) // as above
-	})
+	both.Go(func() { s.dismiss(ctx, e) })
+	both.Go(func() { s.hangUp(e) })
 	both.Wait()
 	return failed
+}
+
+// dismiss closes the client's connection.
+func (s *session) dismiss(ctx context.Context, e ending) {
+	if e.by == byClient && e.broken && !e.large {
+		_ = s.client.conn.CloseNow() // it is gone
+		return
+	}
+	if e.told != nil {
+		s.tell(ctx, e.told, "")
+	}
+	_ = s.client.conn.Close(e.code, e.reason) // one that is closed already stays so
+}
+
+// hangUp closes the deployment's connection.
+func (s *session) hangUp(e ending) {
+	if e.by == byClient && e.broken || e.by == byUpstream && !e.large {
+		_ = s.upstream.conn.CloseNow() // no more work is done for nobody
+		return
+	}
+	if e.told != nil { // that is not the deployment's matter
+		e.code, e.reason = websocket.StatusNormalClosure, ""
+	}
+	_ = s.upstream.conn.Close(e.code, e.reason) // one that is closed already stays so
 }
 
 // note puts down how the session ended.
@@ -224,6 +236,8 @@ func (s *session) note() {
 	rec, e := s.rec, s.how
 	rec.Outcome, rec.Code = usage.OK, ""
 	switch {
+	case e.told != nil:
+		rec.Outcome, rec.Code = usage.RefusedPolicy, e.told.Code
 	case e.crowded:
 		rec.Outcome, rec.Code = usage.GatewayError, openai.CodeOverloaded
 	case e.large && e.by == byClient:

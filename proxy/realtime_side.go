@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"weir/openai"
 )
 
 // maxMessage is the largest message of a session that is handed on.
@@ -91,6 +93,7 @@ type ending struct {
 	broken bool // without a word, or with one that says so
 	large  bool // with a message that is too large
 	crash  *crash
+	told   *openai.Error // to the client, before that; nil: nothing
 
 	crowded bool // by one more message than may be held
 }
