@@ -76,9 +76,13 @@ func (l look) draw(st dashboard.Stats, problem string) string {
 	b.WriteString("\n")
 	l.numbers(&b, st.Rates)
 	b.WriteString("\n")
-	l.teams(&b, st.Teams)
-	b.WriteString("\n")
-	l.deployments(&b, st.Deployments)
+	ofTeams, ofPlaces := l.fit(b.String(), len(st.Teams), len(st.Deployments))
+	teams, more := few(st.Teams, ofTeams, busier)
+	l.teams(&b, teams)
+	b.WriteString(l.paint(faint, more) + "\n")
+	places, more := few(st.Deployments, ofPlaces, worse)
+	l.deployments(&b, places)
+	b.WriteString(l.paint(faint, more))
 	return b.String()
 }
 

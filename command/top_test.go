@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -84,6 +85,33 @@ func TestTopColors(t *testing.T) {
 	}
 	if strings.Contains(colored, "name-\x1b") {
 		t.Error("a name brings its own color")
+	}
+}
+
+// TestTopFits: a screen has some of the teams and some of the deployments, those that
+// matter, however many there are.
+func TestTopFits(t *testing.T) {
+	t.Parallel()
+	st := watched()
+	for i := range 200 {
+		st.Teams = append(st.Teams, dashboard.TeamRow{Team: dashboard.Team{Name: fmt.Sprintf("team-%03d", i)}})
+		st.Deployments = append(st.Deployments, dashboard.PlaceRow{Name: fmt.Sprintf("sim/dep-%03d", i), State: "closed"})
+	}
+	st.Teams[150].Requests, st.Deployments[150].State = 1000, "open"
+	for height := 24; height < 60; height++ {
+		got := look{width: 80, height: height, terminal: true}.draw(st, "")
+		if lines := strings.Count(got, "\n"); lines >= height || lines < height-2 {
+			t.Errorf("%d lines on a screen of %d:\n%s", lines, height, got)
+		}
+		for _, want := range []string{st.Teams[150].Name, st.Deployments[150].Name, "less busy"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("on a screen of %d lines there is no %q:\n%s", height, want, got)
+			}
+		}
+	}
+	got := look{width: 80, height: 60, terminal: true}.draw(watched(), "")
+	if want := (look{width: 80}).draw(watched(), ""); got != want {
+		t.Errorf("what fits (-want +got):\n%s", cmp.Diff(want, got))
 	}
 }
 
