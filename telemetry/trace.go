@@ -137,9 +137,22 @@ func Exports(getenv func(string) string, signal string, log *slog.Logger) bool {
 	case endpoint == "":
 		return false
 	}
-	switch protocol := first(getenv, "OTEL_EXPORTER_OTLP_"+signal+"_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"); {
-	case protocol == "", protocol == "http/protobuf":
-	case protocol == "http/json":
+	if !spoken(getenv, signal, log) {
+		return false
+	}
+	if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		log.Warn("the OTLP endpoint is no http or https URL: nothing is sent", "signal", strings.ToLower(signal))
+		return false
+	}
+	return true
+}
+
+// spoken reports whether there is the protocol and the compression that the
+// environment asks for. What there is not is logged.
+func spoken(getenv func(string) string, signal string, log *slog.Logger) bool {
+	switch first(getenv, "OTEL_EXPORTER_OTLP_"+signal+"_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL") {
+	case "", "http/protobuf":
+	case "http/json":
 		if signal != "TRACES" {
 			log.Warn("only spans are sent as JSON: this goes as protobuf", "signal", strings.ToLower(signal))
 		}
@@ -149,15 +162,11 @@ func Exports(getenv func(string) string, signal string, log *slog.Logger) bool {
 	}
 	switch first(getenv, "OTEL_EXPORTER_OTLP_"+signal+"_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION") {
 	case "", "none", "gzip":
+		return true
 	default:
 		log.Warn("a compression of OTLP is asked for that there is not: nothing is sent", "signal", strings.ToLower(signal), "known", "gzip, none")
 		return false
 	}
-	if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		log.Warn("the OTLP endpoint is no http or https URL: nothing is sent", "signal", strings.ToLower(signal))
-		return false
-	}
-	return true
 }
 
 // first returns the first variable that is set.
