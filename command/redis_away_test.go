@@ -33,7 +33,7 @@ func TestRedisMayFail(t *testing.T) {
 		{name: "frozen", away: func(s *store) { s.signal(syscall.SIGSTOP) }, back: func(s *store) { s.signal(syscall.SIGCONT) }},
 		{name: "killed", away: (*store).kill, back: (*store).run, lost: 1},
 		{name: "emptied", away: (*store).flush, back: func(*store) {}, stays: true, lost: 1},
-		{name: "slow", away: func(s *store) { s.road.delay.Store(int64(100 * time.Millisecond)) }, back: func(s *store) { s.road.delay.Store(0) }},
+		{name: "slow", away: func(s *store) { s.road.Delay.Store(int64(100 * time.Millisecond)) }, back: func(s *store) { s.road.Delay.Store(0) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

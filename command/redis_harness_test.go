@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"weir/azuresim"
+	"weir/quota/quotatest"
 	"weir/quota/redisquota"
 	"weir/tokens"
 )
@@ -33,7 +33,7 @@ type store struct {
 	args    []string
 	process *exec.Cmd
 	client  *redis.Client
-	road    *road
+	road    *quotatest.Road
 }
 
 // newStore starts a server, which ends with the test.
@@ -42,17 +42,17 @@ func newStore(t *testing.T, args ...string) *store {
 	s := &store{t: t, dir: t.TempDir(), args: args}
 	s.client = redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(), ContextTimeoutEnabled: true, MaxRetries: -1})
 	s.run()
-	s.road = newRoad(t, s.socket())
+	s.road = quotatest.NewRoad(t, s.socket())
 	t.Cleanup(func() {
 		s.kill() // which ends the connections on the road
-		s.road.close()
+		s.road.Close()
 		_ = s.client.Close()
 	})
 	return s
 }
 
 func (s *store) socket() string { return filepath.Join(s.dir, "s") }
-func (s *store) url() string    { return "redis://" + s.road.address }
+func (s *store) url() string    { return "redis://" + s.road.Address }
 
 // run runs the server and waits until it listens.
 func (s *store) run() {
@@ -116,63 +116,6 @@ func until(t *testing.T, what string, holds func() bool) {
 	for late := time.Now().Add(most); !holds(); <-tick.C {
 		if time.Now().After(late) {
 			t.Fatalf("after %v it does not hold that %s", most, what)
-		}
-	}
-}
-
-// road passes bytes to a socket, each chunk as late as it is told to: what is slow
-// answers when nobody waits any more, which what is stopped never does.
-type road struct {
-	address  string
-	delay    atomic.Int64
-	listener net.Listener
-	all      sync.WaitGroup
-}
-
-func newRoad(t *testing.T, socket string) *road {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &road{address: listener.Addr().String(), listener: listener}
-	r.all.Go(func() {
-		for {
-			from, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			to, err := net.Dial("unix", socket)
-			if err != nil {
-				_ = from.Close()
-				continue
-			}
-			r.all.Go(func() { r.pass(to, from) })
-			r.all.Go(func() { r.pass(from, to) })
-		}
-	})
-	return r
-}
-
-func (r *road) close() {
-	_ = r.listener.Close()
-	r.all.Wait()
-}
-
-func (r *road) pass(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		if d := time.Duration(r.delay.Load()); d > 0 {
-			<-time.After(d)
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
 		}
 	}
 }

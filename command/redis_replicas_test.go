@@ -254,7 +254,7 @@ func TestProcessesShareOneLimit(t *testing.T) {
 	requests, _ := answers(azure)
 	within(t, requests, 200, redis.now().Sub(began).Seconds())
 	redis.kill()
-	redis.road.close()
+	redis.road.Close()
 	all[0].gone(t, "")
 	_, after, _ := strings.Cut(all[0].log.String(), `"msg":"ready"}`+"\n")
 	for line := range strings.Lines(after) {

@@ -145,6 +145,33 @@ func number(v url.Values, name string, otherwise, most int64) (int64, *Problem) 
 	return n, nil
 }
 
+// rowsOf are those of the overview that are of one kind, such as its teams.
+type rowsOf[T any] struct {
+	kind   string // the word for one of them, which is the parameter that asks for one too
+	all    func(*Stats) []T
+	name   func(T) string
+	detail func(row T, now time.Time) any
+}
+
+// get answers with all of them, or with the details of the one that is asked for.
+func (l rowsOf[T]) get(d *Dashboard, w http.ResponseWriter, r *http.Request) *Problem {
+	v, p := query(r, l.kind)
+	if p != nil {
+		return p
+	}
+	now := time.Now()
+	s, _ := d.stats(r.Context(), now)
+	all, name := l.all(&s), v.Get(l.kind)
+	if name == "" {
+		return write(w, list[T]{Object: "list", Data: all})
+	}
+	i := slices.IndexFunc(all, func(row T) bool { return l.name(row) == name })
+	if i < 0 {
+		return &Problem{http.StatusNotFound, l.kind, "There is no such " + l.kind + " in the configuration."}
+	}
+	return write(w, l.detail(all[i], now))
+}
+
 // TeamDetail is one team with its plots and its keys.
 type TeamDetail struct {
 	Object string `json:"object"` // weir.team
@@ -154,21 +181,12 @@ type TeamDetail struct {
 }
 
 func (d *Dashboard) getTeams(w http.ResponseWriter, r *http.Request) *Problem {
-	v, p := query(r, "team")
-	if p != nil {
-		return p
-	}
-	now := time.Now()
-	s, _ := d.stats(r.Context(), now)
-	name := v.Get("team")
-	if name == "" {
-		return write(w, list[TeamRow]{Object: "list", Data: s.Teams})
-	}
-	i := slices.IndexFunc(s.Teams, func(t TeamRow) bool { return t.Name == name })
-	if i < 0 {
-		return &Problem{http.StatusNotFound, "team", "There is no such team in the configuration."}
-	}
-	return write(w, TeamDetail{"weir.team", s.Teams[i], d.keys(name, now), d.plotTeam(name, now)})
+	return rowsOf[TeamRow]{
+		kind: "team", all: func(s *Stats) []TeamRow { return s.Teams }, name: func(t TeamRow) string { return t.Name },
+		detail: func(t TeamRow, now time.Time) any {
+			return TeamDetail{"weir.team", t, d.keys(t.Name, now), d.plotTeam(t.Name, now)}
+		},
+	}.get(d, w, r)
 }
 
 // PlaceDetail is one deployment with its plots and its history.
@@ -181,23 +199,14 @@ type PlaceDetail struct {
 }
 
 func (d *Dashboard) getDeployments(w http.ResponseWriter, r *http.Request) *Problem {
-	v, p := query(r, "deployment")
-	if p != nil {
-		return p
-	}
-	now := time.Now()
-	s, _ := d.stats(r.Context(), now)
-	name := v.Get("deployment")
-	if name == "" {
-		return write(w, list[PlaceRow]{Object: "list", Data: s.Deployments})
-	}
-	i := slices.IndexFunc(s.Deployments, func(p PlaceRow) bool { return p.Name == name })
-	if i < 0 {
-		return &Problem{http.StatusNotFound, "deployment", "There is no such deployment in the configuration."}
-	}
-	out := PlaceDetail{Object: "weir.deployment", PlaceRow: s.Deployments[i], History: d.history(name)}
-	out.Series, out.Latency = d.plotPlace(name, now)
-	return write(w, out)
+	return rowsOf[PlaceRow]{
+		kind: "deployment", all: func(s *Stats) []PlaceRow { return s.Deployments }, name: func(p PlaceRow) string { return p.Name },
+		detail: func(p PlaceRow, now time.Time) any {
+			out := PlaceDetail{Object: "weir.deployment", PlaceRow: p, History: d.history(p.Name)}
+			out.Series, out.Latency = d.plotPlace(p.Name, now)
+			return out
+		},
+	}.get(d, w, r)
 }
 
 // history returns how the state of a deployment has changed, the newest first.

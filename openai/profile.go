@@ -45,7 +45,7 @@ func (w *Rewriter) Append(dst []byte, e Event) []byte {
 	case e.Comment:
 		return append(dst, ": keep-alive\n\n"...)
 	case e.Done && e.Root.Kind() == Missing:
-		return AppendDone(dst)
+		return appendDone(dst)
 	case w.profile.Operation.Typed():
 		return w.typed(dst, e)
 	case e.Err.Kind() != Missing:
@@ -61,7 +61,7 @@ func (w *Rewriter) AppendError(dst []byte, err *Error) []byte {
 	if w.profile.Operation.Typed() {
 		return appendFailure(dst, err.Envelope(), w.next)
 	}
-	return AppendError(dst, err)
+	return appendError(dst, err)
 }
 
 // AppendEnd appends what ends a whole stream that had no [DONE]: that, in a stream
@@ -70,7 +70,7 @@ func (w *Rewriter) AppendEnd(dst []byte) []byte {
 	if w.profile.Operation.Typed() {
 		return dst
 	}
-	return AppendDone(dst)
+	return appendDone(dst)
 }
 
 // typed relays a typed event. An error is shown in all the forms that clients look
@@ -118,11 +118,11 @@ func (w *Rewriter) chunk(dst []byte, e Event) []byte {
 	return appendData(dst, Apply(e.Data, edits...))
 }
 
-// AppendDone appends the event that ends a stream of chunks.
-func AppendDone(dst []byte) []byte { return append(dst, "data: [DONE]\n\n"...) }
+// appendDone appends the event that ends a stream of chunks.
+func appendDone(dst []byte) []byte { return append(dst, "data: [DONE]\n\n"...) }
 
-// AppendError appends the event that ends a stream of chunks in an error.
-func AppendError(dst []byte, err *Error) []byte { return appendData(dst, err.Envelope()) }
+// appendError appends the event that ends a stream of chunks in an error.
+func appendError(dst []byte, err *Error) []byte { return appendData(dst, err.Envelope()) }
 
 // appendEvent appends an event with its name; "" none.
 func appendEvent(dst []byte, name string, data []byte) []byte {

@@ -217,16 +217,6 @@ func TestRewriterOfWhatHasNoChoices(t *testing.T) {
 	}
 }
 
-func TestAppend(t *testing.T) {
-	t.Parallel()
-	out := openai.AppendDone([]byte("x"))
-	out = openai.AppendError(out, &openai.Error{Status: 502, Code: openai.CodeInterrupted, Message: "It broke."})
-	want := "xdata: [DONE]\n\n" + `data: {"error":{"message":"It broke. (docs/errors.md#upstream_stream_interrupted)","type":"server_error","param":null,"code":"upstream_stream_interrupted"}}` + "\n\n"
-	if diff := cmp.Diff(want, string(out)); diff != "" {
-		t.Errorf("AppendDone, AppendError (-want +got):\n%s", diff)
-	}
-}
-
 // TestRewriterShowsEveryProfileAStream makes sure, for streams of every order of
 // chunks, of what no profile may ever send: conformance cases 30, 32 and 50.
 func TestRewriterShowsEveryProfileAStream(t *testing.T) {

@@ -95,29 +95,15 @@ func (w *texts) realtimeTexts(root Value) {
 	}
 }
 
-// heard visits an item of a spoken conversation: text parts that touch as one run,
-// and all else but sound.
+// heard visits an item of a spoken conversation: its content, and all else but data
+// and URLs.
 func (w *texts) heard(item Value) {
 	for name, v := range item.pairs() {
-		if !name.Is("content") || v.Kind() != Array {
+		if name.Is("content") {
+			w.content(v)
+		} else {
 			w.member(name, v)
-			continue
 		}
-		var run []Value
-		for _, part := range v.Elements() {
-			text := partText(part)
-			if text.Kind() == String {
-				run = append(run, text)
-			} else {
-				w.emit(&run)
-			}
-			for field, e := range part.pairs() {
-				if e.at != text.at && !field.Is("type") && !field.Is("audio") {
-					w.member(field, e)
-				}
-			}
-		}
-		w.emit(&run)
 	}
 }
 

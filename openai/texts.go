@@ -13,6 +13,7 @@ func (r *Request) Texts(visit func(run []Value) bool) {
 	case Responses, Compact:
 		w.responses(r.Root)
 	case Realtime:
+		w.sound = true
 		w.realtimeTexts(r.Root)
 	default:
 		r.Inputs(func(text Value, _ int64) {
@@ -43,6 +44,7 @@ type texts struct {
 	visit func([]Value) bool
 	run   []Value
 	done  bool
+	sound bool // what a part of a message calls audio is sound
 }
 
 func (w *texts) flush() {
@@ -108,7 +110,7 @@ func (w *texts) rest(part, text Value) {
 		w.but(part)
 	}
 	for name, v := range part.pairs() {
-		if v.at != text.at && !name.Is("type") {
+		if v.at != text.at && !name.Is("type") && (!w.sound || !name.Is("audio")) {
 			w.member(name, v)
 		}
 	}

@@ -90,16 +90,6 @@ func (t *Twin) Wait(cost int64, now time.Time) time.Duration {
 	return wait
 }
 
-// Admit counts a request of so many tokens as sent, where the deployment admits
-// it; else it returns how long it is until then.
-func (t *Twin) Admit(cost int64, now time.Time) (ok bool, wait time.Duration) {
-	if wait = t.Wait(cost, now); wait > 0 {
-		return false, wait
-	}
-	t.Send(cost, now)
-	return true, 0
-}
-
 // Send counts a request as sent, whatever the deployment makes of it. One that is
 // larger than the quota takes no tokens: it is refused.
 func (t *Twin) Send(cost int64, now time.Time) {

@@ -74,11 +74,11 @@ func TestTwin(t *testing.T) {
 					twin.Send(e.cost, now)
 				}
 			}
-			ok, wait := twin.Admit(tt.ask.cost, begin.Add(tt.ask.at))
-			if ok != (tt.want == 0) || wait < tt.want || wait > tt.want+grain {
-				t.Errorf("Admit = %v, %v; want %v", ok, wait, tt.want)
+			wait := twin.Wait(tt.ask.cost, begin.Add(tt.ask.at))
+			if (wait == 0) != (tt.want == 0) || wait < tt.want || wait > tt.want+grain {
+				t.Errorf("Wait = %v, want %v", wait, tt.want)
 			}
-			if again := twin.Wait(tt.ask.cost, begin.Add(tt.ask.at).Add(wait)); !ok && wait < policy.Never && again != 0 {
+			if again := twin.Wait(tt.ask.cost, begin.Add(tt.ask.at).Add(wait)); wait < policy.Never && again != 0 {
 				t.Errorf("after %v it is still %v", wait, again)
 			}
 		})

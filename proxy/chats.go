@@ -64,12 +64,6 @@ func (g *Gateway) chatFilter(given url.Values) (url.Values, func(openai.Value) b
 	return url.Values{}, wants, nil
 }
 
-// versionOf reports whether made is a version of a model.
-func versionOf(made, base string) bool {
-	version, ok := strings.CutPrefix(made, base+"-")
-	return ok && version != "" && strings.Trim(version, "0123456789-") == ""
-}
-
 // updateChat changes the metadata of a stored chat, which is all that can be.
 func (g *Gateway) updateChat(c echo.Context) error {
 	a, err := g.addressed(c, g.chats())

@@ -145,9 +145,9 @@ func explained(p policy.Prompt) explainedPrompt {
 	}
 }
 
-// InputTokens answers how many tokens a Responses request would send, from our
+// inputTokens answers how many tokens a Responses request would send, from our
 // own count.
-func (g *Gateway) InputTokens(c echo.Context) error {
+func (g *Gateway) inputTokens(c echo.Context) error {
 	rec := usage.From(c.Request().Context())
 	req, release, err := g.read(c, openai.Responses, rec)
 	if err != nil {

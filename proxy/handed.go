@@ -126,11 +126,7 @@ func (g *Gateway) charge(rec *usage.Record, s *glimpse) {
 	}
 	u := f.Usage
 	rec.Input, rec.Output, rec.Cached, rec.Reasoning = u.Prompt, u.Completion, u.Cached, u.Reasoning
-	name, ok := g.cfg.Names.find(f.Model)
-	if i := len(f.Model) - len("-2024-11-20"); !ok && i > 0 { // a model's version
-		name, ok = g.cfg.Names.find(f.Model[:i])
-	}
-	if ok {
+	if name, ok := g.cfg.Names.served(f.Model); ok {
 		model := g.cfg.Models[name]
 		rec.Model = name
 		rec.Cost = model.price(rec).Cost(spent(u))

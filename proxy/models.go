@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -64,8 +65,8 @@ func item(route, name string, m Model) any {
 	return listed{ID: name, Object: "model", Created: m.Created, OwnedBy: m.Owner}
 }
 
-// ListModels lists what the caller's team may use, and nothing else.
-func (g *Gateway) ListModels(c echo.Context) error {
+// listModels lists what the caller's team may use, and nothing else.
+func (g *Gateway) listModels(c echo.Context) error {
 	rec := usage.From(c.Request().Context())
 	team := g.cfg.Teams[rec.Team]
 	out := list{Object: "list", Data: []any{}}
@@ -75,8 +76,8 @@ func (g *Gateway) ListModels(c echo.Context) error {
 	return g.json(c, rec, out)
 }
 
-// GetModel shows one model that the caller's team may use, by any of its names.
-func (g *Gateway) GetModel(c echo.Context) error {
+// getModel shows one model that the caller's team may use, by any of its names.
+func (g *Gateway) getModel(c echo.Context) error {
 	rec := usage.From(c.Request().Context())
 	team := g.cfg.Teams[rec.Team]
 	name := c.Param("model")
@@ -90,9 +91,9 @@ func (g *Gateway) GetModel(c echo.Context) error {
 	return g.json(c, rec, item(c.Path(), name, m))
 }
 
-// ListDeployments lists the models that the caller's team may use in the form of
+// listDeployments lists the models that the caller's team may use in the form of
 // Azure's oldest listing.
-func (g *Gateway) ListDeployments(c echo.Context) error {
+func (g *Gateway) listDeployments(c echo.Context) error {
 	rec := usage.From(c.Request().Context())
 	team := g.cfg.Teams[rec.Team]
 	out := list{Object: "list", Data: []any{}}
@@ -110,4 +111,27 @@ func (g *Gateway) json(c echo.Context, rec *usage.Record, body any) error {
 	rec.Status, rec.Outcome = http.StatusOK, usage.OK
 	limitWrite(c)
 	return c.JSON(http.StatusOK, body)
+}
+
+// versionOf reports whether made is a version of a model: its name and a date or a
+// number.
+func versionOf(made, base string) bool {
+	version, ok := strings.CutPrefix(made, base+"-")
+	return ok && version != "" && strings.Trim(version, "0123456789-") == ""
+}
+
+// served returns the configured model that an answer's name is of, or is a version of.
+func (n Names) served(made string) (name string, ok bool) {
+	if name, ok = n.find(made); ok {
+		return name, true
+	}
+	for i := len(made) - 1; i > 0; i-- { // the longest name first
+		if made[i] != '-' || !versionOf(made, made[:i]) {
+			continue
+		}
+		if name, ok = n.find(made[:i]); ok {
+			return name, true
+		}
+	}
+	return "", false
 }

@@ -87,12 +87,12 @@ func (g *Gateway) Routes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 	e.POST("/models/chat/completions", g.serve(openai.Chat), m...)
 	e.POST("/v1/engines/:deployment/embeddings", g.serve(openai.Embeddings), m...)
 	for _, path := range []string{"/v1/models", "/models", "/openai/v1/models", "/openai/models"} {
-		e.GET(path, g.ListModels, m...)
-		e.GET(path+"/:model", g.GetModel, m...)
+		e.GET(path, g.listModels, m...)
+		e.GET(path+"/:model", g.getModel, m...)
 	}
-	e.GET("/openai/deployments", g.ListDeployments, m...)
+	e.GET("/openai/deployments", g.listDeployments, m...)
 	for _, base := range bases() {
-		e.POST(base+"responses/input_tokens", g.InputTokens, m...)
+		e.POST(base+"responses/input_tokens", g.inputTokens, m...)
 	}
 	g.storedRoutes(e, m...)
 	g.realtimeRoutes(e, m...)

@@ -1,15 +1,10 @@
 package proxy
 
 import (
-	"encoding/base64"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,14 +14,6 @@ import (
 
 	"weir/openai"
 	"weir/usage"
-)
-
-// How slowly a body may arrive: nothing for bodyIdle, or, after bodyStart, less
-// than bodyRate bytes a second.
-const (
-	bodyIdle  = 10 * time.Second
-	bodyStart = 5 * time.Second
-	bodyRate  = 1 << 10
 )
 
 // read returns the request, its body read once, whole and under the limits, and
@@ -183,130 +170,3 @@ func tooLarge(limit int64, key string) error {
 // leave answers without waiting for the rest of the body, which only works where
 // the connection ends with the answer.
 func leave(c echo.Context) { c.Response().Header().Set("Connection", "close") }
-
-// firstRead is how much memory a body gets before any of it has come: what its
-// sender says of its size is not believed. Of a body in chunks no more than
-// chunkRead is read at once, because reading lasts until all that was asked for
-// is there, and the slowest body that is let in brings so much in bodyIdle.
-const (
-	firstRead = 64 << 10
-	chunkRead = 8 << 10
-)
-
-// paced is a request's body that fails where it hardly comes, or is too large. What
-// it fails with is an *openai.Error.
-type paced struct {
-	body    io.Reader
-	control *http.ResponseController
-	limit   int64
-	key     string // what the configuration calls limit
-	start   time.Time
-	read    int64
-}
-
-func newPaced(c echo.Context, limit int64) *paced {
-	return &paced{body: c.Request().Body, control: http.NewResponseController(c.Response()), limit: limit, key: "server.max_body", start: time.Now()}
-}
-
-// Read reads what has come.
-func (p *paced) Read(b []byte) (int, error) {
-	last := p.start.Add(bodyStart + bodyIdle + time.Duration(p.read)*time.Second/bodyRate)
-	deadline := time.Now().Add(bodyIdle)
-	if last.Before(deadline) {
-		deadline = last
-	}
-	_ = p.control.SetReadDeadline(deadline) // where it cannot be set there is no slow network either
-	n, err := p.body.Read(b)
-	p.read += int64(n)
-	switch {
-	case p.read > p.limit:
-		return n, tooLarge(p.limit, p.key)
-	case errors.Is(err, io.EOF):
-		_ = p.control.SetReadDeadline(time.Time{})
-		return n, io.EOF
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, &openai.Error{Status: http.StatusRequestTimeout, Code: openai.CodeRequestTimeout, Message: "The body arrived too slowly."}
-	case err != nil:
-		return n, openai.BadRequest(openai.CodeInvalidJSON, "", "The body ended before it was whole.")
-	}
-	return n, nil
-}
-
-// slowly reads a body whole, and gives up on one that hardly comes.
-func slowly(c echo.Context, limit int64) ([]byte, error) {
-	r := c.Request()
-	size, most := firstRead, int(limit)
-	if r.ContentLength >= 0 {
-		size = min(size, int(r.ContentLength)+1) // the last is for the end to be seen
-	} else {
-		most = chunkRead
-	}
-	src := newPaced(c, limit)
-	for body := make([]byte, 0, size); ; {
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
-		}
-		n, err := src.Read(body[len(body):min(cap(body), len(body)+most)])
-		body = body[:len(body)+n]
-		if errors.Is(err, io.EOF) {
-			return body, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-// forwarded returns what goes along of a client's header: what upstream reads and
-// cannot be used against the gateway.
-func forwarded(h http.Header) map[string][]string {
-	kept := map[string][]string{}
-	for _, name := range []string{"User-Agent", "X-Ms-Client-Request-Id", "Aoai-Evals", "Extra-Parameters"} {
-		if v := h.Values(name); len(v) == 1 {
-			kept[name] = v
-		}
-	}
-	return kept
-}
-
-// bearer returns the token that a client sent of its own: what Authorization
-// holds, where it looks like a signed token and so like no key of ours.
-func bearer(h http.Header) string {
-	values := h.Values("Authorization")
-	if len(values) != 1 {
-		return ""
-	}
-	scheme, token, _ := strings.Cut(strings.TrimSpace(values[0]), " ")
-	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || !isJWT(token) {
-		return ""
-	}
-	return token
-}
-
-// isJWT reports whether text looks like a signed JSON web token.
-func isJWT(text string) bool {
-	parts := strings.Split(text, ".")
-	for _, part := range parts {
-		if _, err := base64.RawURLEncoding.DecodeString(part); err != nil || part == "" {
-			return false
-		}
-	}
-	return len(parts) == 3 && strings.HasPrefix(text, "eyJ")
-}
-
-// patience returns how long the client waits for the beginning of an answer, as
-// its library says in a header of its own; 0 where it does not. A stream is
-// waited for byte by byte, so the bound on reading holds for its beginning too.
-func patience(h http.Header) time.Duration {
-	var least time.Duration
-	for _, name := range []string{"X-Stainless-Timeout", "X-Stainless-Read-Timeout"} {
-		seconds, err := strconv.ParseFloat(h.Get(name), 64)
-		if err != nil || seconds <= 0 || seconds > 24*60*60 {
-			continue
-		}
-		if d := time.Duration(seconds * float64(time.Second)); least == 0 || d < least {
-			least = d
-		}
-	}
-	return least
-}

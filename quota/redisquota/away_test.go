@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/quota"
+	"weir/quota/quotatest"
 	"weir/quota/redisquota"
 )
 
@@ -23,26 +24,26 @@ func TestNobodyWaitsForRedis(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
-		away func(*server, *proxy)
-		back func(*server, *proxy)
+		away func(*server, *quotatest.Road)
+		back func(*server, *quotatest.Road)
 		lost int // states that the event loses
 	}{
 		{
-			"frozen", func(s *server, _ *proxy) { s.signal(syscall.SIGSTOP) },
-			func(s *server, _ *proxy) { s.signal(syscall.SIGCONT) }, 0,
+			"frozen", func(s *server, _ *quotatest.Road) { s.signal(syscall.SIGSTOP) },
+			func(s *server, _ *quotatest.Road) { s.signal(syscall.SIGCONT) }, 0,
 		},
-		{"killed", func(s *server, _ *proxy) { s.kill() }, func(s *server, _ *proxy) { s.run() }, 1},
+		{"killed", func(s *server, _ *quotatest.Road) { s.kill() }, func(s *server, _ *quotatest.Road) { s.run() }, 1},
 		{
-			"slow", func(_ *server, p *proxy) { p.delay.Store(int64(100 * time.Millisecond)) },
-			func(_ *server, p *proxy) { p.delay.Store(0) }, 0,
+			"slow", func(_ *server, p *quotatest.Road) { p.Delay.Store(int64(100 * time.Millisecond)) },
+			func(_ *server, p *quotatest.Road) { p.Delay.Store(0) }, 0,
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			p := s.slowed(t)
-			w := s.load(t, p.url)
+			p, url := s.slowed(t)
+			w := s.load(t, url)
 			w.calls()
 			before := w.limiter.State().Paid
 			tt.away(s, p)

@@ -100,18 +100,18 @@ func TestAwayMeansWhatTheAccountSays(t *testing.T) {
 func TestWhatIsSpentAwayIsChargedOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	p := s.slowed(t)
+	p, url := s.slowed(t)
 	a := quota.Account{ID: "money", Group: "g", Limits: quota.Limits{Budget: quota.Budget{Amount: 1000}}}
 	var limiters []*redisquota.Limiter
 	for range 3 {
-		limiters = append(limiters, s.open(t, redisquota.Config{URL: p.url, Replicas: 3, Timeout: 50 * time.Millisecond}))
+		limiters = append(limiters, s.open(t, redisquota.Config{URL: url, Replicas: 3, Timeout: 50 * time.Millisecond}))
 	}
 	reserve(t, limiters[0], quota.Cost{Spend: 100}, a).Settle(quota.Cost{Spend: 100})
 	before := reserve(t, limiters[0], quota.Cost{Spend: 50}, a)
 	for _, l := range limiters {
 		s.until("Redis has told what is left", func() bool { return look(t, l, a).Budget.Remaining == 850 })
 	}
-	p.delay.Store(int64(time.Second))
+	p.Delay.Store(int64(time.Second))
 	other := quota.Account{ID: "other", Group: "other", Limits: quota.Limits{Concurrency: 1000}}
 	for _, l := range limiters {
 		s.until("Redis is known to be away", func() bool {
@@ -139,7 +139,7 @@ func TestWhatIsSpentAwayIsChargedOnce(t *testing.T) {
 			}
 		}
 	}
-	p.delay.Store(0)
+	p.Delay.Store(0)
 	for _, l := range limiters {
 		s.until("Redis is back and knows all", func() bool { state := l.State(); return !state.Away && state.Waiting == 0 })
 	}
@@ -216,18 +216,18 @@ func TestAllIsLostInAnAbsence(t *testing.T) {
 func TestReservationThatComesLateIsDead(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	p := s.slowed(t)
-	l := s.open(t, redisquota.Config{URL: p.url, Timeout: 50 * time.Millisecond})
+	p, url := s.slowed(t)
+	l := s.open(t, redisquota.Config{URL: url, Timeout: 50 * time.Millisecond})
 	a := tokens("team:a", 1000)
 	a.Limits.Concurrency, a.Limits.Budget.Amount = 1000, 1000
 	reserve(t, l, quota.Cost{Tokens: 1}, a).Settle(quota.Cost{Tokens: 1})
-	p.delay.Store(int64(300 * time.Millisecond))
+	p.Delay.Store(int64(300 * time.Millisecond))
 	var leases []*quota.Lease
 	s.until("Redis is known to be away", func() bool {
 		leases = append(leases, reserve(t, l, quota.Cost{Tokens: 10, Spend: 10}, a))
 		return l.State().Away
 	})
-	p.delay.Store(0)
+	p.Delay.Store(0)
 	for _, lease := range leases {
 		lease.Settle(quota.Cost{Tokens: 10, Spend: 10})
 	}
@@ -244,18 +244,18 @@ func TestReservationThatComesLateIsDead(t *testing.T) {
 func TestNewcomerIsCharged(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	p := s.slowed(t)
-	p.delay.Store(int64(time.Second))
+	p, url := s.slowed(t)
+	p.Delay.Store(int64(time.Second))
 	spent := func(context.Context, string, time.Time) (int64, error) { return 100, nil }
 	old := s.open(t, redisquota.Config{Replicas: 2, Spent: spent})
 	a := quota.Account{ID: "money", Group: "g", Limits: quota.Limits{Budget: quota.Budget{Amount: 1000}}}
 	reserve(t, old, quota.Cost{Spend: 100}, a)
-	l := s.open(t, redisquota.Config{URL: p.url, Replicas: 2, Spent: spent, Timeout: 20 * time.Millisecond})
+	l := s.open(t, redisquota.Config{URL: url, Replicas: 2, Spent: spent, Timeout: 20 * time.Millisecond})
 	leases, _ := admits(t, l, quota.Cost{Spend: 50}, a)
 	if len(leases) != 9 {
 		t.Errorf("%d of 50 admitted, want 9: half of what the ledger leaves of 1000", len(leases))
 	}
-	p.delay.Store(0)
+	p.Delay.Store(0)
 	s.until("Redis is back and knows all", func() bool { state := l.State(); return !state.Away && state.Waiting == 0 })
 	if got := look(t, old, a).Budget.Remaining; got != 350 {
 		t.Errorf("%d are left, want 350", got)
