@@ -126,6 +126,13 @@ func TestUploadsAskTheLimitsFirst(t *testing.T) {
 				synctest.Wait()
 
 				w.knock(path, searchKey, fields).refused()
+				_, kind := written(t, fields...)
+				blunt := &knocking{w: w, conn: w.connect()} // does not wait to be told, and comes slowly
+				blunt.in = bufio.NewReader(blunt.conn)
+				blunt.say("POST " + path + " HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer " + searchKey + "\r\nContent-Type: " + kind + "\r\nTransfer-Encoding: chunked\r\n\r\n")
+				if got := blunt.hear(); got.status != http.StatusTooManyRequests || got.took != 0 || got.header.Get("Connection") != "close" {
+					t.Errorf("answered %d after %v: %v", got.status, got.took, got.header)
+				}
 				if n := len(w.asked()); n != 0 {
 					t.Errorf("%d calls", n)
 				}
@@ -437,6 +444,24 @@ func TestUploadsRehearsedTakeNothing(t *testing.T) {
 			synctest.Wait()
 		}
 	}, uploading(t, "rpm: 1, burst_requests: 1, concurrency: 1, tpm: 1000, mode: shadow")...)
+}
+
+// TestUploadsRehearsedOnce holds that an upload whose request the limits would have
+// refused, which let pass, takes no tokens of them either.
+func TestUploadsRehearsedOnce(t *testing.T) {
+	t.Parallel()
+	bubble(t, plain, func(w *world) {
+		for i, want := range []string{"", "rate_limit_exceeded", "rate_limit_exceeded", ""} {
+			if i == 3 {
+				time.Sleep(time.Second) // a request has flowed in, and no more than one token
+			}
+			got := w.post("/v1/audio/transcriptions", speech("gpt-4o-transcribe"))
+			if noted := strings.TrimPrefix(got.header.Get("X-Weir-Policy"), "shadow: "); got.status != http.StatusOK || noted != want {
+				t.Errorf("%d: answered %d, %q: %s", i, got.status, noted, got.body)
+			}
+			synctest.Wait()
+		}
+	}, uploading(t, "rpm: 60, burst_requests: 1, tpm: 60, burst_tokens: 100, mode: shadow")...)
 }
 
 // TestUploadsOfKeys holds that a key's own limits are asked first too.
