@@ -55,7 +55,7 @@ func (g *Gateway) Realtime(c echo.Context) error {
 	}
 	s.tab = tab{slot: slot, requests: 1, open: map[string]*utterance{}}
 	defer s.tab.settle(s)
-	first := s.estimate(0, 0)
+	first := s.estimate(0, 0, usage.Kinds{AudioInput: true, ImageInput: true, AudioOutput: true})
 	rec.Reserved, rec.ReservedCost = first.Tokens, usage.USD(first.Spend)
 	if err := g.enter(ctx, team, rec); err != nil {
 		return err

@@ -25,7 +25,8 @@ type utterance struct {
 // used returns what was heard of a response that does not say it itself.
 func (u *utterance) used(prompt int64, counter Counter) openai.Usage {
 	u.said.counter = counter
-	return openai.Usage{Prompt: prompt, Completion: u.said.total() + int64(u.sound/saidRate)}
+	sound := int64(u.sound / saidRate)
+	return openai.Usage{Prompt: prompt, Completion: u.said.total() + sound, Audio: openai.Part{Output: sound}}
 }
 
 // answered returns what is handed on of a deployment's event, and takes note of what
@@ -58,6 +59,8 @@ func (s *session) hear(ctx context.Context, e *openai.RealtimeEvent) (refused er
 	switch e.Type {
 	case "response.created":
 		return s.created(ctx, e.Response), false
+	case "session.created", "session.updated":
+		s.voice.told(e.Session)
 	case "response.done":
 		s.done(ctx, e)
 	case "error":
@@ -96,7 +99,7 @@ func (s *session) created(ctx context.Context, id string) error {
 	case s.draining:
 		err = stopping()
 	default:
-		u.lease, err = s.take(ctx, s.estimate(0, s.bound))
+		u.lease, err = s.take(ctx, s.estimate(0, s.bound, s.voice.begins(openai.Value{})))
 	}
 	s.tab.add(id, u)
 	return err
@@ -112,12 +115,13 @@ func (s *session) done(ctx context.Context, e *openai.RealtimeEvent) {
 	delete(s.tab.open, e.Response)
 	used, counted := e.Usage, false
 	if !e.HasUsage {
-		used, counted = u.used(s.context+s.settings, s.d.model.Counter), true
+		used, counted = s.counted(u), true
 		if e.Status == "failed" && used.Completion == 0 {
 			used, counted = openai.Usage{}, false
 		}
 	} else {
 		s.context = max(0, used.Prompt+used.Completion-s.settings)
+		s.voice.sound = used.Audio.Input + used.Audio.Output
 	}
 	s.tab.end(ctx, s, u, used, counted)
 	s.leave()

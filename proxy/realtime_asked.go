@@ -74,6 +74,7 @@ func (s *session) permit(ctx context.Context, t *terms, req *openai.Request) (*o
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.voice.asked(req.Root)
 	if !req.Root.Get("type").Is("response.create") {
 		s.learn(t, req, said)
 		return req, nil
@@ -276,7 +277,7 @@ func (s *session) begins(ctx context.Context, req *openai.Request, said int64) (
 	if bound = s.atMost(bound); own == "" {
 		bound = s.bound
 	}
-	lease, err := s.take(ctx, s.estimate(said, bound))
+	lease, err := s.take(ctx, s.estimate(said, bound, s.voice.begins(req.Root.Get("response"))))
 	if err != nil {
 		return nil, err
 	}
@@ -291,16 +292,16 @@ func (s *session) begins(ctx context.Context, req *openai.Request, said int64) (
 }
 
 // estimate returns the most that a response is thought to use: what has been said
-// so far and now, and an answer with that bound, 0 for none. The caller holds mu, or
-// nobody else knows the session yet.
-func (s *session) estimate(said, bound int64) quota.Cost {
+// so far and now, and an answer with that bound, 0 for none, of such kinds. The caller
+// holds mu, or nobody else knows the session yet.
+func (s *session) estimate(said, bound int64, kinds usage.Kinds) quota.Cost {
 	fitted := s.d.fitted
 	fitted.Prompt, fitted.Output = s.context+s.settings+said, bound
 	accounts := append(s.team.accounts(s.rec.Key, "", enforced), s.team.accounts(s.rec.Key, shadows, shadowed)...)
 	total := s.window.Reserve(fitted, 0, 1, 0)
 	return quota.Cost{
 		Tokens: s.window.Reserve(fitted, 0, 1, burst(accounts)),
-		Spend:  int64(s.d.model.most(fitted.Prompt, max(0, total-fitted.Prompt), usage.Kinds{AudioInput: true, ImageInput: true, AudioOutput: true})),
+		Spend:  int64(s.d.model.most(fitted.Prompt, max(0, total-fitted.Prompt), kinds)),
 	}
 }
 
@@ -310,20 +311,4 @@ func visibleEvent(err error) *openai.Error {
 		return e
 	}
 	return &openai.Error{Status: http.StatusInternalServerError, Code: openai.CodeInternal, Message: "The gateway failed to handle the event."}
-}
-
-// charge adds what a response, or a transcript, has used to the record, and returns
-// it as a cost. The caller holds mu.
-func (s *session) charge(u openai.Usage, counted bool) quota.Cost {
-	const heard = 10 // tokens a second: what a model hears that is paid for by them
-	if u.Seconds > 0 && u.Prompt == 0 {
-		u.Prompt, counted = int64(u.Seconds*heard)+1, true
-	}
-	rec := s.rec
-	cost := s.d.model.price(rec).Cost(spent(u))
-	rec.Input, rec.Output = rec.Input+u.Prompt, rec.Output+u.Completion
-	rec.Cached, rec.Reasoning = rec.Cached+u.Cached, rec.Reasoning+u.Reasoning
-	rec.Cost += cost
-	rec.Counted = rec.Counted || counted
-	return quota.Cost{Tokens: u.Prompt + u.Completion, Spend: int64(cost)}
 }

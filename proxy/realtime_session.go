@@ -31,6 +31,7 @@ type session struct {
 	*terms
 	rec      *usage.Record
 	tab      tab
+	voice    voice
 	draining bool
 	events   int    // that were made for the client
 	settings int64  // tokens of what the session's settings say

@@ -178,7 +178,7 @@ func (t *tab) settle(s *session) {
 	}
 	rest := append(slices.Collect(maps.Values(t.open)), t.waiting...)
 	for _, u := range rest {
-		cost := s.charge(u.used(s.context+s.settings, s.d.model.Counter), true)
+		cost := s.charge(s.counted(u), true)
 		t.owed.Tokens += cost.Tokens
 		t.owed.Spend += cost.Spend
 	}
