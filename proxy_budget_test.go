@@ -55,10 +55,10 @@ func fiveCents() []string {
 }
 
 // left returns what is left of the budget, by asking for something that is free.
-func (w *world) left(headers ...string) string {
+func (w *world) left() string {
 	w.t.Helper()
 	synctest.Wait()
-	got := w.chat(strings.Replace(say("hi", `"max_tokens":1`), "gpt-4o", "gpt-35-turbo", 1), headers...)
+	got := w.chat(strings.Replace(say("hi", `"max_tokens":1`), "gpt-4o", "gpt-35-turbo", 1))
 	if got.status == http.StatusTooManyRequests {
 		w.t.Fatalf("the probe was refused: %s", got.body)
 	}

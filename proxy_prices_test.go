@@ -186,7 +186,9 @@ func talker(done func(id string) string) func(f *far) {
 
 // realtimeListed are the edits that make gpt-4o a realtime model with the prices of
 // the list.
-func realtimeListed() []string { return []string{"gpt-4o:\n", "gpt-4o:\n    base_model: gpt-realtime\n"} }
+func realtimeListed() []string {
+	return []string{"gpt-4o:\n", "gpt-4o:\n    base_model: gpt-realtime\n"}
+}
 
 // TestRealtimePrices holds what the responses and transcripts of a session are charged
 // by what upstream says that their tokens are.
