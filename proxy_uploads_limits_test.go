@@ -129,7 +129,7 @@ func TestUploadsAskTheLimitsFirst(t *testing.T) {
 				_, kind := written(t, fields...)
 				blunt := &knocking{w: w, conn: w.connect()} // does not wait to be told, and comes slowly
 				blunt.in = bufio.NewReader(blunt.conn)
-				blunt.say("POST " + path + " HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer " + searchKey + "\r\nContent-Type: " + kind + "\r\nTransfer-Encoding: chunked\r\n\r\n")
+				blunt.say("POST " + path + " HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer " + searchKey + "\r\nContent-Type: " + kind + "\r\nContent-Length: 9000\r\n\r\n")
 				if got := blunt.hear(); got.status != http.StatusTooManyRequests || got.took != 0 || got.header.Get("Connection") != "close" {
 					t.Errorf("answered %d after %v: %v", got.status, got.took, got.header)
 				}
