@@ -1,6 +1,7 @@
 package redisquota_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -16,27 +17,9 @@ import (
 // databases is how many stores the suite opens at most on one server.
 const databases = "64"
 
-// TestRedisIsALimiter runs the suite on the server's own clock.
+// TestRedisIsALimiter runs the suite on a clock that stands still, as that of
+// Memory does: to the token, and to the millisecond.
 func TestRedisIsALimiter(t *testing.T) {
-	t.Parallel()
-	s := start(t, "--databases", databases)
-	quotatest.Run(t, func(t *testing.T, spent quota.Spent) quotatest.Store {
-		t.Helper()
-		l := s.open(t, redisquota.Config{URL: s.next(), Spent: spent, Slice: redisquota.Slice{Rate: -1}})
-		return quotatest.Store{
-			Limiter: l, Resolution: 100 * time.Millisecond, Now: s.now,
-			Advance: func(d time.Duration) {
-				due := s.now().Add(d)
-				<-time.After(d)
-				s.until("the server's clock goes on", func() bool { return !s.now().Before(due) })
-			},
-		}
-	})
-}
-
-// TestScriptsAreALimiter runs the suite on a clock that stands still, as that
-// of Memory does: to the token, and to the millisecond.
-func TestScriptsAreALimiter(t *testing.T) {
 	t.Parallel()
 	s := start(t, "--databases", databases)
 	quotatest.Run(t, func(t *testing.T, spent quota.Spent) quotatest.Store {
@@ -46,6 +29,42 @@ func TestScriptsAreALimiter(t *testing.T) {
 		cfg := redisquota.Config{URL: url, Spent: spent, TTL: 1000 * time.Hour, Slice: redisquota.Slice{Rate: -1}}
 		l := s.open(t, redisquota.Virtual(cfg, clockKey))
 		return quotatest.Store{Limiter: l, Advance: c.Advance, Now: c.Now}
+	})
+}
+
+// TestServersClockDecides holds, on the clock that the server has, that what flows in
+// and how long a refusal lasts go by it, however long the trips take.
+func TestServersClockDecides(t *testing.T) {
+	t.Parallel()
+	const perSecond, burst, part = 100, 50, 40
+	s := start(t)
+	l := s.open(t, redisquota.Config{Slice: redisquota.Slice{Rate: -1}})
+	refused := 0
+	s.until("three refusals were obeyed", func() bool {
+		a := quota.Account{ID: "team:" + s.now().String(), Group: "g", Limits: quota.Limits{TokensPerMinute: 60 * perSecond, BurstTokens: burst}}
+		began := s.now()
+		reserve(t, l, quota.Cost{Tokens: burst}, a)
+		emptied := s.now()
+		lease, err := l.Reserve(t.Context(), []quota.Account{a}, quota.Cost{Tokens: part})
+		passed := s.now().Sub(began)
+		no, ok := errors.AsType[*quota.ExceededError](err)
+		const whole = part * time.Second / perSecond
+		if lease != nil && passed < whole || err != nil && !ok || ok && (no.Wait > whole+time.Millisecond || no.Wait < whole-passed) {
+			t.Fatalf("%v after it was emptied %v are wanted of it: %v", passed, part, err)
+		}
+		if !ok {
+			return false // a busy machine took as long as they took to flow in
+		}
+		least := s.now().Sub(emptied).Seconds() * perSecond
+		left := float64(look(t, l, a).Tokens.Remaining)
+		if most := s.now().Sub(began).Seconds() * perSecond; left < min(least, burst)-1 || left > most {
+			t.Fatalf("%v are left of %v to %v", left, least, most)
+		}
+		due := s.now().Add(no.Wait)
+		s.until("the server's clock goes on", func() bool { return !s.now().Before(due) })
+		reserve(t, l, quota.Cost{Tokens: part}, a)
+		refused++
+		return refused == 3
 	})
 }
 

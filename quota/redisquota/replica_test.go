@@ -114,7 +114,7 @@ func TestReplicasShareOneLimit(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			const perSecond, burst, lasts = 200, 1000, 4 * time.Second
+			const perSecond, burst, lasts = 200, 1 << 20, 4 * time.Second
 			s := start(t)
 			account := quota.Account{ID: "team:shared", Group: "shared", Limits: quota.Limits{
 				TokensPerMinute: 60 * perSecond, BurstTokens: burst, Concurrency: 1000,
@@ -123,8 +123,8 @@ func TestReplicasShareOneLimit(t *testing.T) {
 			for i := range all {
 				all[i] = fork(t, replica{URL: s.url(), Slice: tt.slice, Account: account})
 			}
-			// The bucket begins empty: what flows in while a busy machine starts
-			// the replicas is kept, and not lost to a bucket that is full.
+			// The bucket begins empty and is never full: what flows in while a busy
+			// machine does not come to the replicas is kept.
 			watch := s.open(t, redisquota.Config{})
 			began := s.now()
 			reserve(t, watch, quota.Cost{Tokens: burst}, account)

@@ -99,7 +99,7 @@ func (s *server) until(what string, holds func() bool) {
 
 // patience is how long a trip may take where Redis is there, or dead at once: a busy
 // machine is not a dead Redis.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // open returns a limiter on the server. Where the test says nothing of how long a
 // trip may take, all must succeed: a limiter whose scripts fail admits, too.
