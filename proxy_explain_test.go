@@ -113,6 +113,29 @@ func TestInputTokens(t *testing.T) {
 	}
 }
 
+// TestInputTokensAreLimited: who may ask no more has nothing counted, and a body that
+// makes no sense costs nothing.
+func TestInputTokensAreLimited(t *testing.T) {
+	t.Parallel()
+	bubble(t, plain, func(w *world) {
+		for i, tt := range []struct {
+			body   string
+			status int
+			left   string
+		}{
+			{`{"model":"gpt-4o","input":"hello"}`, 200, "1"},
+			{`{"model":`, 400, ""},
+			{`{"model":"gpt-4o","input":"hello"}`, 200, "0"},
+			{`{"model":"gpt-4o","input":"hello"}`, 429, "0"},
+		} {
+			got := w.do(w.t.Context(), http.MethodPost, "/v1/responses/input_tokens", tt.body)
+			if left := got.header.Get("X-Ratelimit-Remaining-Requests"); got.status != tt.status || left != tt.left {
+				w.t.Errorf("request %d is answered %d, %q left: %s", i, got.status, left, got.body)
+			}
+		}
+	}, limited("rpm: 1, burst_requests: 2, tpm: 1")...)
+}
+
 // TestCountedWhereItMatters: a request that obviously fits is tokenized only
 // where its count is used.
 func TestCountedWhereItMatters(t *testing.T) {

@@ -78,6 +78,9 @@ func TestRest(t *testing.T) {
 				if code, _, _ := got.code(); got.status != http.StatusTooManyRequests || code != "rate_limit_exceeded" || got.header.Get("Retry-After-Ms") != "27000" || got.took > 5*time.Millisecond {
 					t.Errorf("%d %q, retry-after-ms %q, took %v", got.status, code, got.header.Get("Retry-After-Ms"), got.took)
 				}
+				if rec := w.record(); rec.Outcome != usage.UpstreamError {
+					t.Errorf("it is recorded as %q, as if the caller could help it", rec.Outcome)
+				}
 			}
 			if n := len(w.asked()); n != 2 {
 				t.Errorf("%d calls, want the two that were refused", n)

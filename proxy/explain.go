@@ -146,9 +146,14 @@ func explained(p policy.Prompt) explainedPrompt {
 }
 
 // inputTokens answers how many tokens a Responses request would send, from our
-// own count.
+// own count. Counting is work as well: it takes a request and a slot, but no tokens.
 func (g *Gateway) inputTokens(c echo.Context) error {
 	rec := usage.From(c.Request().Context())
+	entry, err := g.admit(c, openai.Responses)
+	if err != nil {
+		return err
+	}
+	defer entry.Settle(quota.Cost{}) // of what is not answered
 	req, release, err := g.read(c, openai.Responses, rec)
 	if err != nil {
 		return err
@@ -165,5 +170,9 @@ func (g *Gateway) inputTokens(c echo.Context) error {
 	rec.Model, rec.Stream = model.Name, false
 	n := model.Counter.Prompt(chat).Total
 	rec.EstimatedInput = n
+	if entry.held != nil {
+		showLimits(c, entry.held.Snapshot())
+	}
+	entry.Settle(quota.Cost{Requests: 1})
 	return g.json(c, rec, map[string]any{"object": "response.input_tokens", "input_tokens": n})
 }

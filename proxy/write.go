@@ -46,7 +46,7 @@ func WriteError(err error, c echo.Context) {
 	showRetry(h, e.RetryAfter, e.NoRetry)
 	rec.Status, rec.Code = e.Status, e.Code
 	if rec.Outcome == "" {
-		rec.Outcome = outcome(e.Status)
+		rec.Outcome = outcome(e)
 	}
 	limitWrite(c)
 	if c.Request().Method == http.MethodHead {
@@ -64,13 +64,14 @@ func limitWrite(c echo.Context) {
 // statusGone is what the record of a request says whose client went away.
 const statusGone = 499
 
-// outcome returns how a request ended that was answered with an error.
-func outcome(status int) usage.Outcome {
+// outcome returns how a request ended that was answered with an error, where nobody
+// has said so: a limit of the gateway's own has.
+func outcome(e *openai.Error) usage.Outcome {
 	switch {
-	case status == http.StatusInternalServerError, status == http.StatusInsufficientStorage:
+	case e.Status == http.StatusInternalServerError, e.Status == http.StatusInsufficientStorage:
 		return usage.GatewayError
-	case status >= http.StatusInternalServerError:
-		return usage.UpstreamError
+	case e.Status >= http.StatusInternalServerError, e.Code == openai.CodeRateLimit:
+		return usage.UpstreamError // or upstream has no room, and is not even asked
 	default:
 		return usage.ClientError
 	}
