@@ -158,14 +158,14 @@ func TestUploadsAskTheLimitsFirst(t *testing.T) {
 }
 
 // TestUploadsExplainedTakeNothing holds that an upload that asks what would become of
-// it needs no slot before it is read, and leaves none taken.
+// it is not read either where its team is over a limit, and that it takes nothing.
 func TestUploadsExplainedTakeNothing(t *testing.T) {
 	t.Parallel()
 	const path = "/v1/audio/transcriptions"
 	bubble(t, plain, func(w *world) {
 		slow := w.knock(path, searchKey, speech("whisper"))
 		slow.hear()
-		if got := w.post(path, speech("whisper"), "x-weir-explain", "1"); got.status != http.StatusOK || !strings.Contains(got.body, `"decision":"refuse","status":429`) {
+		if got := w.post(path, speech("whisper"), "x-weir-explain", "1"); got.status != http.StatusTooManyRequests {
 			t.Errorf("answered %d %s", got.status, got.body)
 		}
 		slow.say(slow.body)
@@ -173,12 +173,12 @@ func TestUploadsExplainedTakeNothing(t *testing.T) {
 			t.Errorf("answered %d %s", got.status, got.body)
 		}
 		synctest.Wait()
-		for range 3 {
-			if got := w.post(path, speech("whisper"), "x-weir-explain", "1"); got.status != http.StatusOK || !strings.Contains(got.body, `"decision":"forward"`) {
+		for range 3 { // each would be the last
+			if got := w.post(path, speech("whisper"), "x-weir-explain", "1"); got.status != http.StatusOK || !strings.Contains(got.body, `"decision":"forward"`) || !strings.Contains(got.body, `"limit":1,"remaining":0`) {
 				t.Errorf("answered %d %s", got.status, got.body)
 			}
 		}
-	}, uploading(t, "concurrency: 1")...)
+	}, uploading(t, "concurrency: 1, rpm: 1, burst_requests: 2")...)
 }
 
 // TestUploadsSettle is what each ending of an upload takes from the allowance, and

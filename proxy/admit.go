@@ -62,13 +62,9 @@ func (g *Gateway) draw(ctx context.Context, a asking) (*reservation, error) {
 // admit takes of the allowances what a request takes whatever its body holds: itself,
 // and its slot of concurrency. It is asked before any of a body is read that is to be
 // kept, so that who is over a limit takes none of the room for those. The caller
-// settles what is returned in every ending. A request that asks what would become of
-// it takes nothing.
+// settles what is returned in every ending.
 func (g *Gateway) admit(c echo.Context, op openai.Operation) (*reservation, error) {
 	r := c.Request()
-	if asksWhy(r) {
-		return &reservation{settled: true}, nil
-	}
 	ctx, one := r.Context(), quota.Cost{Requests: 1}
 	rec := usage.From(ctx)
 	team := g.cfg.Teams[rec.Team]

@@ -81,8 +81,8 @@ type explainedBudget struct {
 func asksWhy(r *http.Request) bool { return r.Header.Get("X-Weir-Explain") == "1" }
 
 // explain answers with what would become of the request, by the same steps that
-// would serve it, and calls nobody. What it reserves it gives back at once.
-func (g *Gateway) explain(c echo.Context, team Team, model Model, req *openai.Request) error {
+// would serve it, and calls nobody. What it reserves it gives back at once, and entry with it.
+func (g *Gateway) explain(c echo.Context, team Team, model Model, req *openai.Request, entry *reservation) error {
 	ctx := c.Request().Context()
 	rec := usage.From(ctx)
 	prompt := model.prompt(req)
@@ -94,6 +94,7 @@ func (g *Gateway) explain(c echo.Context, team Team, model Model, req *openai.Re
 	if err != nil {
 		return g.json(c, rec, out.refused(err))
 	}
+	d.entry = entry
 	out.Window = explainedWindow{Context: d.window.Context, MaxInput: d.window.Input(), MaxOutput: d.window.Output()}
 	out.Changes = explainedChanges{Escaped: d.escaped, Trimmed: d.fitted.Trimmed, MaxTokens: d.fitted.Lowered}
 	out.Shadow = d.shadow
@@ -170,9 +171,7 @@ func (g *Gateway) inputTokens(c echo.Context) error {
 	rec.Model, rec.Stream = model.Name, false
 	n := model.Counter.Prompt(chat).Total
 	rec.EstimatedInput = n
-	if entry.held != nil {
-		showLimits(c, entry.held.Snapshot())
-	}
+	showLimits(c, entry.held.Snapshot())
 	entry.Settle(quota.Cost{Requests: 1})
 	return g.json(c, rec, map[string]any{"object": "response.input_tokens", "input_tokens": n})
 }

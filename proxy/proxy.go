@@ -142,7 +142,7 @@ func (g *Gateway) handle(c echo.Context, req *openai.Request, p *openai.Passage,
 		rec.Params = params(req)
 	}
 	if asksWhy(c.Request()) {
-		return g.explain(c, team, model, req)
+		return g.explain(c, team, model, req, entry)
 	}
 	d, err := g.decide(team, model, req, rec)
 	if err != nil {
