@@ -30,7 +30,7 @@ func TestMoneyIsExactWhateverIsLost(t *testing.T) {
 			const amount = 1 << 40
 			limits := quota.Limits{Budget: quota.Budget{Amount: amount}, Concurrency: 10_000, RequestsPerMinute: 1 << 30}
 			team, key := quota.Account{ID: "team:a", Group: "g", Limits: limits}, quota.Account{ID: "key:a", Group: "g", Limits: limits}
-			l := s.open(t, redisquota.Config{URL: url, Timeout: 25 * time.Millisecond, Slice: tt.slice})
+			l := s.open(t, redisquota.Config{URL: url, Timeout: 100 * time.Millisecond, Slice: tt.slice})
 			var spent, leases, done atomic.Int64
 			var wg sync.WaitGroup
 			for range 16 {
@@ -56,7 +56,7 @@ func TestMoneyIsExactWhateverIsLost(t *testing.T) {
 					state := l.State()
 					return !state.Away && leases.Load() >= n+100 && (tt.slice.Rate < 0 || state.Slices > before)
 				})
-				p.Delay.Store(int64(60 * time.Millisecond))
+				p.Delay.Store(int64(250 * time.Millisecond))
 				errors := l.State().Errors
 				s.until("some answers are lost", func() bool { return l.State().Errors >= errors+2 })
 				p.Delay.Store(0)
