@@ -36,6 +36,9 @@ func (g *Gateway) admin(metrics http.Handler) http.Handler {
 		guarded := g.guard(next)
 		return func(c echo.Context) error {
 			if free[c.Path()] {
+				if f, r := g.now.Load().file, c.Request(); f.Admin.Token == "" && local(r.RemoteAddr) && !named(r.Host, f.Server.AdminListen) {
+					return misnamed() // a browser on this machine would read it for a page
+				}
 				return next(c)
 			}
 			return guarded(c)
@@ -106,16 +109,26 @@ func admit(r *http.Request, token, listen string) *openai.Error {
 
 // here returns why a request may not use what has no token, nil where it may.
 func here(r *http.Request, listen string) *openai.Error {
-	refused := &openai.Error{Status: http.StatusForbidden, Code: openai.CodeAdminForbidden}
 	switch {
 	case !local(r.RemoteAddr):
-		refused.Message = "There is no admin.token, so only callers over loopback are let in. Call from the machine itself, or have admin.token set."
+		return &openai.Error{
+			Status: http.StatusForbidden, Code: openai.CodeAdminForbidden,
+			Message: "There is no admin.token, so only callers over loopback are let in. Call from the machine itself, or have admin.token set.",
+		}
 	case !named(r.Host, listen):
-		refused.Message = "The Host header has a name that is not the admin address's own. Call by an IP address, as localhost, or by the host of server.admin_listen, or have admin.token set."
+		return misnamed()
 	default:
 		return nil
 	}
-	return refused
+}
+
+// misnamed refuses a caller on this machine that calls it by a name which others may
+// have made lead here.
+func misnamed() *openai.Error {
+	return &openai.Error{
+		Status: http.StatusForbidden, Code: openai.CodeAdminForbidden,
+		Message: "The Host header has a name that is not the admin address's own. Call by an IP address, as localhost, or by the host of server.admin_listen, or have admin.token set.",
+	}
 }
 
 // foreign reports whether a browser says that a page from elsewhere has sent r. A

@@ -162,6 +162,7 @@ func TestAdminPort(t *testing.T) {
 		r.RemoteAddr = "192.0.2.7:50000"
 		r.Header.Set("Authorization", "Bearer "+adminToken)
 	}
+	rebound := func(r *http.Request) { r.Host = "evil.example" } // from loopback
 	body := func(n int) func(r *http.Request) {
 		return func(r *http.Request) {
 			r.ContentLength, r.Body = int64(n), io.NopCloser(strings.NewReader(strings.Repeat("x", n)))
@@ -178,6 +179,9 @@ func TestAdminPort(t *testing.T) {
 		code     string
 	}{
 		{"health is free", "", "GET", "/livez", stranger, 200, ""},
+		{"metrics are not for a page that made its name lead here", "", "GET", "/metrics", rebound, 403, "admin_forbidden"},
+		{"nor is what is ready", "", "GET", "/readyz?verbose", rebound, 403, "admin_forbidden"},
+		{"a proxy on the machine has names of its own, and the token", guarded, "GET", "/metrics", rebound, 200, ""},
 		{"readiness is free", guarded, "GET", "/readyz?verbose", stranger, 200, ""},
 		{"metrics are free", guarded, "GET", "/metrics", stranger, 200, ""},
 		{"usage over loopback", "", "GET", "/admin/v1/usage", nil, 200, ""},
