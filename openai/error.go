@@ -226,7 +226,7 @@ func Codes() []string {
 	return []string{
 		CodeInvalidJSON, CodeInvalidType, CodeInvalidValue, CodeBelowMinimum, CodeEmptyArray, CodeMissingParameter,
 		CodeRequestTooLarge, CodeMediaType, CodeSpecialTokens, CodeContextLength, CodeTooManyTurns,
-		CodeInvalidAPIKey, CodeFailedKeys, CodeModelNotAllowed, CodePathNotAllowed, CodeModelNotFound, CodeNotFound,
+		CodeInvalidAPIKey, CodeFailedKeys, CodeModelNotAllowed, CodePathNotAllowed, CodeNoMoreDeployment, CodeModelNotFound, CodeNotFound,
 		CodeNoPrevious, CodeNoFile, CodeNoFiles, CodeNoBatches, CodeLongListing, CodeDeployment, CodeUnknownURL, CodeMethod, CodeUpgrade, CodeRateLimit, CodeExceedsTeamLimit,
 		CodeInsufficientQuota, CodeLimitsAway, CodeNoDeployment, CodeUnreachable, CodeTimeout, CodeInterrupted,
 		CodeBadAnswer, CodeUpstreamAuth, CodeOverloaded, CodeNoRoom, CodeInvalidForm, CodeShuttingDown, CodeInternal,
