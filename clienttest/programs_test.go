@@ -189,7 +189,7 @@ func waitCancelled(t *testing.T, g *gateway, name string) {
 	prompt := silentPrompt(name)
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		for _, r := range g.azure.Requests() {
 			if asks(r, prompt) && r.Done {

@@ -318,7 +318,7 @@ admin: { token: "` + adminToken + `" }
 	show := func(args ...string) result { return weir(t, "", append([]string{"usage", "-c", file}, args...)...) }
 
 	// The row is written within a moment; nothing tells when.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !strings.Contains(show("-o", "csv").out, "default,1,") {
 		if time.Now().After(deadline) {
 			t.Fatalf("the request is not in the ledger: %+v", show("-o", "csv"))
