@@ -26,6 +26,7 @@ func (m *Memory) take(now time.Time, accounts []*account, cost Cost) *Lease {
 	l.store = l
 	l.holds = l.room[:0]
 	for _, a := range accounts {
+		a.leases++
 		if !cost.Further {
 			a.open++
 		}
@@ -55,6 +56,7 @@ func (l *memoryLease) settle(actual Cost) {
 	defer m.mu.Unlock()
 	now := m.tick()
 	for _, h := range l.holds {
+		h.account.leases--
 		if !l.cost.Further {
 			h.account.open--
 		}

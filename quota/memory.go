@@ -49,7 +49,8 @@ type account struct {
 	requests bucket
 	tokens   bucket
 	purse    purse
-	open     int64     // leases not yet settled
+	leases   int64     // not yet settled
+	open     int64     // those of them that have a slot
 	used     time.Time // when it was last asked for
 }
 
@@ -200,13 +201,13 @@ func (m *Memory) account(now time.Time, a Account) *account {
 
 // forget looks at a few accounts and drops those that are as good as new.
 // Two looks for each account that was added keep up with any growth. The
-// caller holds mu and no account that is not open.
+// caller holds mu and no account that no lease is of.
 func (m *Memory) forget(now time.Time) {
 	looks := 1 + 2*(len(m.order)-m.size)
 	for ; looks > 0 && len(m.order) > 0; looks-- {
 		m.next %= len(m.order)
 		a := m.order[m.next]
-		if a.open > 0 || now.Sub(a.used) < idle || !a.requests.full(now) || !a.tokens.full(now) || !a.purse.idle(now) {
+		if a.leases > 0 || now.Sub(a.used) < idle || !a.requests.full(now) || !a.tokens.full(now) || !a.purse.idle(now) {
 			m.next++
 			continue
 		}
