@@ -55,13 +55,13 @@ func TestServersClockDecides(t *testing.T) {
 		if !ok {
 			return false // a busy machine took as long as they took to flow in
 		}
+		due := s.now().Add(no.Wait)
+		s.until("the server's clock goes on", func() bool { return !s.now().Before(due) })
 		least := s.now().Sub(emptied).Seconds() * perSecond
 		left := float64(look(t, l, a).Tokens.Remaining)
 		if most := s.now().Sub(began).Seconds() * perSecond; left < min(least, burst)-1 || left > most {
 			t.Fatalf("%v are left of %v to %v", left, least, most)
 		}
-		due := s.now().Add(no.Wait)
-		s.until("the server's clock goes on", func() bool { return !s.now().Before(due) })
 		reserve(t, l, quota.Cost{Tokens: part}, a)
 		refused++
 		return refused == 3
