@@ -164,13 +164,17 @@ func (g *Gateway) inputTokens(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	model, err := g.resolve(c, g.cfg.Teams[rec.Team], req)
+	team := g.cfg.Teams[rec.Team]
+	model, err := g.resolve(c, team, req)
 	if err != nil {
 		return err
 	}
 	rec.Model, rec.Stream = model.Name, false
 	n := model.Counter.Prompt(chat).Total
 	rec.EstimatedInput = n
+	d := &decision{operation: openai.Responses}
+	entry.note(team, rec, d)
+	d.report(c.Response().Header())
 	showLimits(c, entry.held.Snapshot())
 	entry.Settle(quota.Cost{Requests: 1})
 	return g.json(c, rec, map[string]any{"object": "response.input_tokens", "input_tokens": n})

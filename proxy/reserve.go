@@ -98,15 +98,20 @@ func (g *Gateway) reserve(ctx context.Context, team Team, rec *usage.Record, d *
 	if err != nil {
 		return nil, refused(ctx, team, rec, d, err)
 	}
-	if out.no != nil {
-		d.note(refusal(team, d, out.no))
-		rec.Shadowed, rec.ShadowLimit = d.shadow, limitOf(out.no.Dimension)
-	}
+	out.note(team, rec, d)
 	if gone(ctx) {
 		out.Settle(quota.Cost{})
 		return nil, context.Cause(ctx)
 	}
 	return out, nil
+}
+
+// note writes down what the limits that let pass would have refused the request with.
+func (r *reservation) note(team Team, rec *usage.Record, d *decision) {
+	if r.no != nil {
+		d.note(refusal(team, d, r.no))
+		rec.Shadowed, rec.ShadowLimit = d.shadow, limitOf(r.no.Dimension)
+	}
 }
 
 // enter writes down what the request may cost, for a crash: what is left open then
