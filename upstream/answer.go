@@ -214,7 +214,7 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	case e.Err.Kind() != openai.Missing:
 		failure := s.Failure()
 		out := policy.Read(policy.Reply{Header: resp.Header.Get, Body: failure, Now: time.Now()})
-		out.Taken = s.ID != "" // one without an id is nowhere
+		out.Taken = s.ID != "" && !e.Done // one without an id is nowhere, and what failed is known to have
 		return &openai.Answer{
 			Status: out.Status, Header: resp.Header, Body: openai.NormalizeError(out.Status, failure), RetryAfter: out.RetryAfter,
 		}, out
