@@ -79,10 +79,11 @@ func (l look) draw(st dashboard.Stats, problem string) string {
 	ofTeams, ofPlaces := l.fit(b.String(), len(st.Teams), len(st.Deployments))
 	teams, more := few(st.Teams, ofTeams, busier)
 	l.teams(&b, teams)
-	b.WriteString(l.paint(faint, more) + "\n")
+	l.besides(&b, more)
+	b.WriteString("\n")
 	places, more := few(st.Deployments, ofPlaces, worse)
 	l.deployments(&b, places)
-	b.WriteString(l.paint(faint, more))
+	l.besides(&b, more)
 	return b.String()
 }
 

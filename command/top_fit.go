@@ -25,7 +25,7 @@ func (l look) fit(above string, teams, places int) (ofTeams, ofPlaces int) {
 // few returns the n that rank first, in the order in which they came; one less where
 // a line must say how many there are besides, and that line.
 func few[T any](all []T, n int, rank func(a, b *T) int) (some []T, more string) {
-	if n >= len(all) {
+	if n >= len(all) || len(all) == 0 {
 		return all, ""
 	}
 	n = max(0, n-1)
@@ -39,7 +39,15 @@ func few[T any](all []T, n int, rank func(a, b *T) int) (some []T, more string) 
 	for _, i := range order {
 		some = append(some, all[i])
 	}
-	return some, fmt.Sprintf("and %d less busy\n", len(all)-n)
+	return some, fmt.Sprintf("and %d less busy", len(all)-n)
+}
+
+// besides draws the line that says how many there are besides, where there is one. Its
+// color ends before the line does: the next may be cut off.
+func (l look) besides(b *strings.Builder, more string) {
+	if more != "" {
+		b.WriteString(l.paint(faint, more) + "\n")
+	}
 }
 
 // busier ranks teams.

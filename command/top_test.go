@@ -115,6 +115,30 @@ func TestTopFits(t *testing.T) {
 	}
 }
 
+// TestTopLowScreen: on a screen that is too low for all no color goes on behind a frame,
+// and nothing is said of teams that there are not.
+func TestTopLowScreen(t *testing.T) {
+	t.Parallel()
+	st := watched()
+	for i := range 60 {
+		st.Teams = append(st.Teams, dashboard.TeamRow{Team: dashboard.Team{Name: fmt.Sprintf("team-%03d", i)}})
+		st.Deployments = append(st.Deployments, dashboard.PlaceRow{Name: fmt.Sprintf("sim/dep-%03d", i), State: "closed"})
+	}
+	alone := st
+	alone.Teams = nil
+	for height := 2; height < 60; height++ {
+		l := look{width: 80, height: height, color: true, terminal: true}
+		for line := range strings.Lines(l.frame(l.draw(st, ""))) {
+			if strings.Count(line, "\x1b[0m")*2 != strings.Count(line, "\x1b[")-strings.Count(line, eraseLine)-strings.Count(line, fromTop)-strings.Count(line, eraseBelow) {
+				t.Errorf("on a screen of %d lines a color goes on: %q", height, line)
+			}
+		}
+		if got := l.frame(l.draw(alone, "")); strings.Contains(got, "and 0 ") {
+			t.Errorf("on a screen of %d lines:\n%s", height, got)
+		}
+	}
+}
+
 // TestTopFrame: a frame is drawn in the place of the one before, and no line of it
 // makes the screen scroll.
 func TestTopFrame(t *testing.T) {
