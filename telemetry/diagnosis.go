@@ -1,7 +1,9 @@
 package telemetry
 
 import (
+	"errors"
 	"log/slog"
+	"net/url"
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
@@ -32,7 +34,8 @@ func (d diagnosis) Info(_ int, msg string, _ ...any) {
 
 func (d diagnosis) Error(err error, msg string, _ ...any) {
 	why := msg
-	if err != nil {
+	// What is wrong with a URL is told with a part of it, which may be one of a password.
+	if at, ok := errors.AsType[*url.Error](err); err != nil && (!ok || at.Op != "parse") {
 		why += ": " + reason(err)
 	}
 	d.log.Warn("OpenTelemetry complains", "reason", why)

@@ -15,6 +15,7 @@ func TestDiagnoses(t *testing.T) { //nolint:paralleltest // the environment and 
 	const secret = "sk-secret-of-the-collector"
 	tests := []struct{ name, variable, value, want string }{
 		{"headers with a colon", "OTEL_EXPORTER_OTLP_HEADERS", "authorization: Bearer " + secret, "parse headers"},
+		{"a password with a slash", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://weir:" + secret + "/7@collector", "parse url"},
 		{"no time", "OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "parse duration"},
 		{"no such sampler", "OTEL_TRACES_SAMPLER", "always", "unsupported sampler"},
 		{"no ratio", "OTEL_TRACES_SAMPLER_ARG", "1%", "parsing sampler argument"},
