@@ -25,9 +25,7 @@ const soundRate = 4800
 // asked returns what is handed on of a client's event: nil for one that is refused,
 // of which the client is told then.
 func (s *session) asked(ctx context.Context, data []byte) (out []byte, then func()) {
-	s.mu.Lock()
-	t, err := s.obey()
-	s.mu.Unlock()
+	t, err := s.recheck()
 	if err != nil {
 		return nil, nil // of which the client is told at the end
 	}

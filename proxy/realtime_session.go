@@ -87,6 +87,7 @@ func (s *session) attend(ctx context.Context, draining <-chan struct{}) {
 	late, again := time.NewTicker(writeLimit), time.NewTicker(obeyEvery)
 	defer late.Stop()
 	defer again.Stop()
+	defer s.crashed()
 	for {
 		select {
 		case <-s.over:
@@ -95,13 +96,18 @@ func (s *session) attend(ctx context.Context, draining <-chan struct{}) {
 			draining = nil
 			s.drain()
 		case <-again.C:
-			s.recheck()
+			_, _ = s.recheck() // the end is heard of here
 		case <-late.C:
-			s.mu.Lock()
-			s.tab.rotate(ctx, s)
-			s.mu.Unlock()
+			s.late(ctx)
 		}
 	}
+}
+
+// late pays what could not be paid before.
+func (s *session) late(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tab.rotate(ctx, s)
 }
 
 // listen reads one side to its end, and hands on what it says to the other.

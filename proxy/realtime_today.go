@@ -53,11 +53,11 @@ func (s *session) obey() (*terms, error) {
 	return s.terms, err
 }
 
-// recheck is obey for a session that nothing is asked of.
-func (s *session) recheck() {
+// recheck is obey for who does not hold mu.
+func (s *session) recheck() (*terms, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = s.obey() // who waits for the session's end learns of it
+	return s.obey()
 }
 
 // under returns the terms by another configuration, of a session with a deployment.
