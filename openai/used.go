@@ -72,12 +72,13 @@ func (u *Usage) clamp() {
 // more returns what a stream has used whose events tell what each of its images
 // took: the prompt is the same one.
 func (u Usage) more(before Usage) Usage {
-	input, output := u, u.Completion+before.Completion
+	plus := func(a, b int64) int64 { return min(a+b, mostTokens) }
+	input, output := u, plus(u.Completion, before.Completion)
 	if before.Prompt > u.Prompt {
 		input = before
 	}
-	input.Completion, input.Reasoning = output, u.Reasoning+before.Reasoning
-	input.Audio.Output = u.Audio.Output + before.Audio.Output
-	input.Image.Output = u.Image.Output + before.Image.Output
+	input.Completion, input.Reasoning = output, plus(u.Reasoning, before.Reasoning)
+	input.Audio.Output = plus(u.Audio.Output, before.Audio.Output)
+	input.Image.Output = plus(u.Image.Output, before.Image.Output)
 	return input
 }

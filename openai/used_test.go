@@ -116,3 +116,20 @@ func TestUsageOfAnything(t *testing.T) {
 		}
 	})
 }
+
+// TestManyImagesOverflowNothing holds that a stream of images whose upstream says what
+// cannot be has used no less than nothing.
+func TestManyImagesOverflowNothing(t *testing.T) {
+	t.Parallel()
+	const event = `data: {"type":"image_generation.completed","usage":{"input_tokens":9,"output_tokens":1152921504606846976,"output_tokens_details":{"image_tokens":1152921504606846976}}}` + "\n\n"
+	s := openai.NewStreamOf(openai.Images, strings.NewReader(strings.Repeat(event, 9000)))
+	for {
+		if _, err := s.Next(); err != nil {
+			break
+		}
+	}
+	const most = 1 << 50
+	if u := s.Usage; u.Completion != most || u.Image.Output != most || u.Prompt != 9 {
+		t.Errorf("it used %+v", u)
+	}
+}
