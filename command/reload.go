@@ -55,6 +55,7 @@ func heldBack(began, f *config.File) (next *config.File, restart []string) {
 		{"state.limits.store", func(f *config.File) any { return &f.State.Limits.Store }},
 		{"state.limits.url", func(f *config.File) any { return &f.State.Limits.URL }},
 		{"state.limits.replicas", func(f *config.File) any { return &f.State.Limits.Replicas }},
+		{"state.limits.timeout", func(f *config.File) any { return &f.State.Limits.Timeout }},
 		{"state.limits.slice", func(f *config.File) any { return &f.State.Limits.Slice }},
 		{"state.ledger", func(f *config.File) any { return &f.State.Ledger }},
 		{"telemetry.metrics", func(f *config.File) any { return &f.Telemetry.Metrics }},

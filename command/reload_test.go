@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -324,6 +325,28 @@ func TestWhatAReloadChanges(t *testing.T) {
 	rewrite(t, path, keyed(azure.URL, newKey, ""))
 	if _, out := p.reload(t); len(out.Restart) > 0 {
 		t.Errorf("as it was begun, and %q need a restart", out.Restart)
+	}
+}
+
+// TestLimitStoreIsHeldBack holds that of what is said of the store of limits nothing
+// but on_error is taken for what holds before a restart, nor changed without a word.
+func TestLimitStoreIsHeldBack(t *testing.T) {
+	t.Parallel()
+	for f := range reflect.TypeFor[config.LimitStore]().Fields() {
+		began, next := new(config.File), new(config.File)
+		value := reflect.ValueOf(&next.State.Limits).Elem().FieldByIndex(f.Index)
+		switch value.Kind() {
+		case reflect.String:
+			value.SetString("another")
+		case reflect.Struct:
+			value.FieldByName("From").SetInt(7)
+		default:
+			value.SetInt(7)
+		}
+		own, restart := heldBack(began, next)
+		if holds := f.Name == "OnError"; holds != (len(restart) == 0) || holds != (own.State.Limits != began.State.Limits) {
+			t.Errorf("of %s a restart is told for %q, and it becomes %+v", f.Name, restart, own.State.Limits)
+		}
 	}
 }
 
