@@ -162,7 +162,8 @@ func TestAdminPort(t *testing.T) {
 		r.RemoteAddr = "192.0.2.7:50000"
 		r.Header.Set("Authorization", "Bearer "+adminToken)
 	}
-	rebound := func(r *http.Request) { r.Host = "evil.example" } // from loopback
+	rebound := func(r *http.Request) { r.Host = "evil.example" }                            // from loopback
+	nameless := func(r *http.Request) { r.Host, r.Proto, r.ProtoMinor = "", "HTTP/1.0", 0 } // as probes of load balancers do
 	body := func(n int) func(r *http.Request) {
 		return func(r *http.Request) {
 			r.ContentLength, r.Body = int64(n), io.NopCloser(strings.NewReader(strings.Repeat("x", n)))
@@ -180,6 +181,7 @@ func TestAdminPort(t *testing.T) {
 	}{
 		{"health is free", "", "GET", "/livez", stranger, 200, ""},
 		{"metrics are not for a page that made its name lead here", "", "GET", "/metrics", rebound, 403, "admin_forbidden"},
+		{"who asks as before there were names is no browser", "", "GET", "/readyz", nameless, 200, ""},
 		{"nor is what is ready", "", "GET", "/readyz?verbose", rebound, 403, "admin_forbidden"},
 		{"a proxy on the machine has names of its own, and the token", guarded, "GET", "/metrics", rebound, 200, ""},
 		{"readiness is free", guarded, "GET", "/readyz?verbose", stranger, 200, ""},
