@@ -287,6 +287,27 @@ await check('a connection that died', async () => {
   await context.close();
 });
 
+await check('older ones, asked for twice', async () => {
+  const { page, clean, context } = await open();
+  const first = 2_000_000;
+  await page.route('**/admin/v1/requests?*', async (route) => {
+    const before = Number(new URL(route.request().url()).searchParams.get('before') || first);
+    const answer = await route.fetch();
+    const list = await answer.json();
+    if (before < first) await new Promise((done) => setTimeout(done, 500));
+    await route.fulfill({ json: { ...list, data: Array.from({ length: 100 }, (_, i) => ({ ...list.data[0], n: before - 1 - i })), next: before - 100 } });
+  });
+  await page.goto(`${ADMIN}/#/requests`);
+  await page.locator(`[data-n="${first - 100}"]`).waitFor();
+  await page.evaluate(() => { const b = [...document.querySelectorAll('button')].find((e) => e.textContent === 'Older ones'); b.click(); b.click(); });
+  await page.locator(`[data-n="${first - 200}"]`).first().waitFor();
+  await new Promise((done) => setTimeout(done, 300));
+  const rows = await page.evaluate(() => [...document.querySelectorAll('[data-n]')].map((r) => Number(r.dataset.n)).filter((n) => n > 1e6));
+  must(rows.length === new Set(rows).size, `of ${rows.length} requests ${new Set(rows).size} are different`);
+  clean();
+  await context.close();
+});
+
 await check('playground on a phone', async () => {
   const { page, clean, context } = await open({ width: 320 });
   await show(page, 'playground');

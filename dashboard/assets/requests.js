@@ -187,15 +187,20 @@ export function requests({ root, at, latest, listen }) {
   }
 
   async function older() {
+    if (room === Infinity) return; // they are on their way
     const had = room;
+    const mine = query;
+    const from = next;
     room = Infinity; // so that none goes while those below it come
     try {
-      const list = await get(`/admin/v1/requests?${asked({ limit: 100, before: next })}`);
+      const list = await get(`/admin/v1/requests?${asked({ limit: 100, before: from })}`);
+      if (mine !== query || from !== next) return; // they belong to another list
       list.data.forEach((r) => body.append(rowOf(r)));
       next = list.next || 0;
       room = Math.max(had, body.querySelectorAll('[data-n]').length);
       tell();
     } catch (e) {
+      if (mine !== query || from !== next) return;
       room = had;
       text(note, e.message);
     }
