@@ -122,10 +122,11 @@ func versionOf(made, base string) bool {
 
 // served returns the configured model that an answer's name is of, or is a version of.
 func (n Names) served(made string) (name string, ok bool) {
+	const longest = 64 // a version is
 	if name, ok = n.find(made); ok {
 		return name, true
 	}
-	for i := len(made) - 1; i > 0; i-- { // the longest name first
+	for i := len(made) - 1; i > max(0, len(made)-longest); i-- { // the longest name first
 		if made[i] != '-' || !versionOf(made, made[:i]) {
 			continue
 		}

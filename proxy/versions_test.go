@@ -1,6 +1,9 @@
 package proxy
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestServed holds which configured model an answer's name is of: the model's own, or
 // that of a version of it.
@@ -27,6 +30,15 @@ func TestServed(t *testing.T) {
 				t.Errorf("served(%q) = %q, %v; want %q", tt.made, got, ok, tt.want)
 			}
 		})
+	}
+}
+
+// TestServedOfALongName is not parallel: it counts what is allocated. A name of an
+// upstream's making is not looked up at each of its dashes.
+func TestServedOfALongName(t *testing.T) {
+	names, long := Names{Models: map[string]string{"gpt-4": "gpt-4"}}, "gpt-4"+strings.Repeat("-", 1<<12)
+	if n := testing.AllocsPerRun(1, func() { names.served(long) }); n > 1<<10 {
+		t.Errorf("a name of %d bytes takes %v allocations", len(long), n)
 	}
 }
 
