@@ -72,7 +72,7 @@ func (s *session) permit(ctx context.Context, t *terms, req *openai.Request) (*o
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.voice.asked(req.Root)
+	s.context += s.voice.asked(req.Root)
 	if !req.Root.Get("type").Is("response.create") {
 		s.learn(t, req, said)
 		return req, nil
@@ -101,8 +101,6 @@ func (s *session) learn(t *terms, req *openai.Request, said int64) {
 		}
 	case kind.Is("conversation.item.create"):
 		s.context += said
-	case kind.Is("input_audio_buffer.append"):
-		s.context += int64(len(req.Root.Get("audio").Raw())) * 3 / 4 / soundRate
 	}
 }
 

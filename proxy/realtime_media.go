@@ -13,10 +13,12 @@ type voice struct {
 	quiet  bool         // upstream has said that the session answers in text alone
 	wished bool         // the client has asked for sound since, and not been told that it has it
 	sound  int64        // of the tokens of the conversation those that are of sound, roughly
+	begun  int64        // the bytes of sound that were sent since, less than a token's
 }
 
-// asked takes note of an event of the client.
-func (v *voice) asked(root openai.Value) {
+// asked takes note of an event of the client, and returns how many tokens of sound it
+// adds to the conversation. Much sound comes in pieces that are less than a token.
+func (v *voice) asked(root openai.Value) (heard int64) {
 	if aloud, ok := openai.Aloud(root.Get("session")); ok && aloud {
 		v.wished = true // for the contrary upstream is waited for
 	}
@@ -26,8 +28,11 @@ func (v *voice) asked(root openai.Value) {
 	}
 	if root.Get("type").Is("input_audio_buffer.append") {
 		v.media.AudioInput = true
-		v.sound += int64(len(root.Get("audio").Raw())) * 3 / 4 / soundRate
+		v.begun += int64(len(root.Get("audio").Bytes())) * 3 / 4
+		heard, v.begun = v.begun/soundRate, v.begun%soundRate
+		v.sound += heard
 	}
+	return heard
 }
 
 // told takes note of the settings that upstream says the session has.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"testing"
 
 	"weir/openai"
@@ -68,5 +69,22 @@ func TestVoice(t *testing.T) {
 				t.Errorf("behind %v the last response is of %+v, want %+v", tt.says, got, tt.want)
 			}
 		})
+	}
+}
+
+// TestVoiceAddsUpSound holds that sound is as long in many small pieces as in one.
+func TestVoiceAddsUpSound(t *testing.T) {
+	t.Parallel()
+	var v voice
+	sum := int64(0)
+	for range 500 { // of 20 ms
+		root, err := openai.ReadValue([]byte(`{"type":"input_audio_buffer.append","audio":"` + strings.Repeat("A", 960*4/3) + `"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += v.asked(root)
+	}
+	if v.sound != sum || sum < 99 || sum > 101 {
+		t.Errorf("ten seconds of sound are %d tokens, and %d were told", v.sound, sum)
 	}
 }
