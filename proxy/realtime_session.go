@@ -103,11 +103,12 @@ func (s *session) attend(ctx context.Context, draining <-chan struct{}) {
 	}
 }
 
-// late pays what could not be paid before.
+// late does what could not be done before.
 func (s *session) late(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tab.rotate(ctx, s)
+	s.tab.follow(ctx, s)
+	s.tab.pay(ctx, s)
 }
 
 // listen reads one side to its end, and hands on what it says to the other.
