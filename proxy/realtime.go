@@ -53,7 +53,7 @@ func (g *Gateway) Realtime(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s.tab = tab{slot: slot, terms: s.terms, requests: 1, open: map[string]*utterance{}}
+	s.tab = newTab(slot, s.terms, rec.Key)
 	defer s.tab.settle(s)
 	first := s.estimate(0, 0, usage.Kinds{AudioInput: true, ImageInput: true, AudioOutput: true})
 	rec.Reserved, rec.ReservedCost = first.Tokens, usage.USD(first.Spend)

@@ -13,10 +13,10 @@ import (
 // concurrency from its beginning to its end, and further what each of its responses may
 // use. The session's mu guards it.
 type tab struct {
-	slot     *reservation // for the session alone
-	terms    *terms       // under which slot was taken
-	requests int64        // that are to be settled with it
-	owed     quota.Cost   // what was used for which no lease was to be had
+	slots []*reservation  // for the session alone: that of its beginning, and of accounts that have had limits since
+	held  map[string]bool // the accounts that have one of them
+	terms *terms          // by which all that have limits are among these; nil: some are not
+	owed  quota.Cost      // what was used for which no lease was to be had
 
 	waiting []*utterance // asked for, in order, and not begun yet
 	open    map[string]*utterance
@@ -44,23 +44,53 @@ func (s *session) draw(ctx context.Context, cost quota.Cost) (*reservation, erro
 	})
 }
 
-// follow lets the session have its slot by the terms of the moment, which may count it
-// elsewhere. Where others have taken all there are by now it goes on without, and
-// where an account is in debt, with the one that it has.
+// newTab returns the tab of a session that has its slot.
+func newTab(slot *reservation, t *terms, key string) tab {
+	out := tab{terms: t, held: map[string]bool{}, open: map[string]*utterance{}}
+	out.hold(slot, asking{accounts: t.team.accounts(key, "", enforced), shadows: t.team.rehearsed(key)})
+	return out
+}
+
+// hold notes a slot, and the accounts that it was taken of.
+func (t *tab) hold(slot *reservation, of asking) {
+	t.slots = append(t.slots, slot)
+	if slot.shadow == nil {
+		of.shadows = nil
+	}
+	for _, a := range append(of.accounts, of.shadows...) {
+		if counts(a) {
+			t.held[a.ID] = true
+		}
+	}
+}
+
+// counts reports whether an account has a limit, and so counts who has a slot.
+func counts(a quota.Account) bool {
+	held, _, err := quota.Counted([]quota.Account{a}, quota.Cost{})
+	return err == nil && len(held) > 0
+}
+
+// follow takes slots of the accounts that have limits by the terms of the moment and
+// had none before. No slot is given up for it, which somebody else might get. Where
+// there is none to be had the session goes on without, and asks again.
 func (t *tab) follow(ctx context.Context, s *session) {
 	if t.terms == s.terms {
 		return
 	}
-	next, err := s.draw(ctx, quota.Cost{Further: true})
-	if err != nil {
-		return
+	old := func(a quota.Account) bool { return t.held[a.ID] || !counts(a) }
+	more := asking{
+		accounts: slices.DeleteFunc(s.team.accounts(s.rec.Key, "", enforced), old),
+		shadows:  slices.DeleteFunc(s.team.rehearsed(s.rec.Key), old),
 	}
-	t.slot.Settle(quota.Cost{Requests: t.requests})
-	if own, err := s.draw(ctx, quota.Cost{}); err == nil {
-		next.Settle(quota.Cost{})
-		next = own
+	if len(more.accounts)+len(more.shadows) > 0 {
+		slot, err := s.g.draw(ctx, more)
+		if err != nil {
+			t.terms = nil
+			return
+		}
+		t.hold(slot, more)
 	}
-	t.slot, t.terms, t.requests = next, s.terms, 0
+	t.terms = s.terms
 }
 
 // busy reports whether a response is under way.
@@ -138,8 +168,11 @@ func (t *tab) settle(s *session) {
 		t.owed.Spend += cost.Spend
 	}
 	if sent(s.rec) {
-		t.owed.Requests = t.requests
+		t.owed.Requests = 1
 	}
-	t.slot.Settle(t.owed)
+	for _, slot := range t.slots {
+		slot.Settle(t.owed) // no account is of two
+		t.owed.Requests = 0 // which are counted when they come
+	}
 	t.open, t.waiting = nil, nil
 }

@@ -61,6 +61,44 @@ func (f far) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*ope
 	return &openai.Answer{Status: resp.StatusCode, Header: resp.Header, Socket: socket, Close: func(error) { _ = resp.Body.Close() }}, nil
 }
 
+// session opens a session of team t with a gateway, in front of an upstream that hears
+// two events at most; now returns the gateway of the moment.
+func session(t *testing.T, cfg proxy.Config, now func(begun *proxy.Gateway) *proxy.Gateway) *websocket.Conn {
+	t.Helper()
+	up, down := make(pipes), make(pipes)
+	upstream := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _, _ = conn.Read(r.Context())
+		_, _, _ = conn.Read(r.Context())
+		_ = conn.CloseNow()
+	})}
+	var g *proxy.Gateway
+	cfg.Upstream = far{up}
+	cfg.Today = func(*http.Request) proxy.Today {
+		return func() (*proxy.Gateway, string, string) { return now(g), "t", "" }
+	}
+	g = proxy.New(cfg)
+	e := echo.New()
+	g.Routes(e, middleware(&usage.Record{Team: "t"}))
+	gateway := &http.Server{Handler: e}
+	go func() { _ = upstream.Serve(up) }()
+	go func() { _ = gateway.Serve(down) }()
+	conn, _, err := websocket.Dial(t.Context(), "ws://near/v1/realtime?model=m", &websocket.DialOptions{HTTPClient: &http.Client{Transport: down.transport()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.CloseNow()
+		close(up)
+		close(down)
+	})
+	return conn
+}
+
 // TestRealtimeTornByToday holds that a session ends, gives back its slot and leaves
 // nothing behind where what tells whose it is fails in a panic: at an event of the
 // client's, and where nothing is said.
@@ -74,42 +112,18 @@ func TestRealtimeTornByToday(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				up, down := make(pipes), make(pipes)
-				upstream := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					conn, err := websocket.Accept(w, r, nil)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					_, _, _ = conn.Read(r.Context())
-					_, _, _ = conn.Read(r.Context())
-					_ = conn.CloseNow()
-				})}
 				limiter := quota.NewMemory(quota.MemoryConfig{})
 				team := proxy.Team{Name: "t", Own: proxy.Allowance{Limits: quota.Limits{Concurrency: 1}}}
 				var torn atomic.Bool
-				var g *proxy.Gateway
-				g = proxy.New(proxy.Config{
+				conn := session(t, proxy.Config{
 					Models: map[string]proxy.Model{"m": {Name: "m", Counter: flat{}}}, Names: proxy.Names{Models: map[string]string{"m": "m"}},
-					Teams: map[string]proxy.Team{"t": team}, Limiter: limiter, Upstream: far{up}, MaxBody: 1 << 20,
-					Today: func(*http.Request) proxy.Today {
-						return func() (*proxy.Gateway, string, string) {
-							if torn.Load() {
-								panic("torn")
-							}
-							return g, "t", ""
-						}
-					},
+					Teams: map[string]proxy.Team{"t": team}, Limiter: limiter, MaxBody: 1 << 20,
+				}, func(begun *proxy.Gateway) *proxy.Gateway {
+					if torn.Load() {
+						panic("torn")
+					}
+					return begun
 				})
-				e := echo.New()
-				g.Routes(e, middleware(&usage.Record{Team: "t"}))
-				gateway := &http.Server{Handler: e}
-				go func() { _ = upstream.Serve(up) }()
-				go func() { _ = gateway.Serve(down) }()
-				conn, _, err := websocket.Dial(t.Context(), "ws://near/v1/realtime?model=m", &websocket.DialOptions{HTTPClient: &http.Client{Transport: down.transport()}})
-				if err != nil {
-					t.Fatal(err)
-				}
 				torn.Store(true)
 				if say != "" {
 					if err := conn.Write(t.Context(), websocket.MessageText, []byte(say)); err != nil {
@@ -125,9 +139,6 @@ func TestRealtimeTornByToday(t *testing.T) {
 				if s := limiter.Levels(team.Accounts())[0]; s.Slots.Remaining != 1 {
 					t.Errorf("%d slots are left", s.Slots.Remaining)
 				}
-				_ = conn.CloseNow()
-				close(up)
-				close(down)
 			})
 		})
 	}
