@@ -36,7 +36,7 @@ func (g *Gateway) admin(metrics http.Handler) http.Handler {
 		guarded := g.guard(next)
 		return func(c echo.Context) error {
 			if free[c.Path()] {
-				if f, r := g.now.Load().file, c.Request(); f.Admin.Token == "" && local(r.RemoteAddr) && r.Host != "" && !named(r.Host, f.Server.AdminListen) {
+				if f, r := g.now.Load().file, c.Request(); f.Admin.Token == "" && f.Server.AdminLocal() && local(r.RemoteAddr) && r.Host != "" && !named(r.Host, f.Server.AdminListen) {
 					return misnamed() // a browser here, which always says a Host, would read it for a page
 				}
 				return next(c)

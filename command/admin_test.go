@@ -139,6 +139,26 @@ func parsed(t *testing.T, text string) *config.File {
 	return f
 }
 
+// TestAdminBeyondLoopback: where others reach the admin port anyway, who hands their
+// requests on over loopback may call it by any name.
+func TestAdminBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	f := parsed(t, strings.Replace(before("https://127.0.0.1:1", ""), "localhost:0", ":8081", 1))
+	g, err := Build(t.Context(), f, Parts{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	w := called(g, http.MethodGet, "/metrics", func(r *http.Request) { r.Host = "weir.team.svc:8081" })
+	if w.Code != http.StatusOK {
+		t.Errorf("metrics for a mesh: %d %s", w.Code, w.Body)
+	}
+}
+
 // called returns what the admin port answers to a request from loopback.
 func called(g *Gateway, method, target string, edit func(r *http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "http://127.0.0.1:8081"+target, nil)
