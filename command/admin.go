@@ -29,16 +29,18 @@ func (g *Gateway) admin(metrics http.Handler) http.Handler {
 	free := map[string]bool{}
 	everybody := func(path string, h echo.HandlerFunc) {
 		free[path] = true
-		e.GET(path, h)
+		e.GET(path, func(c echo.Context) error {
+			if f, r := g.now.Load().file, c.Request(); f.Admin.Token == "" && f.Server.AdminLocal() && local(r.RemoteAddr) && r.Host != "" && !named(r.Host, f.Server.AdminListen) {
+				return misnamed() // a browser here, which always says a Host, would read it for a page
+			}
+			return h(c)
+		})
 	}
 	// What is not named free is guarded, also what is not there at all.
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		guarded := g.guard(next)
 		return func(c echo.Context) error {
 			if free[c.Path()] {
-				if f, r := g.now.Load().file, c.Request(); f.Admin.Token == "" && f.Server.AdminLocal() && local(r.RemoteAddr) && r.Host != "" && !named(r.Host, f.Server.AdminListen) {
-					return misnamed() // a browser here, which always says a Host, would read it for a page
-				}
 				return next(c)
 			}
 			return guarded(c)
