@@ -90,13 +90,14 @@ func (r Retry) again(a Action, t Tried, o Outcome) bool {
 }
 
 // kept reports whether upstream may have done what was asked all the same: it had
-// begun to answer, or nobody waited for its answer any longer, we or those before it.
+// begun to answer, or its answer was lost or waited for no longer, by us or by those
+// before it.
 func (o Outcome) kept() bool {
 	switch o.Class {
 	case Interrupted, TimedOut, Stalled:
 		return true
 	default:
-		return o.Taken || o.Status == 504
+		return o.Taken || o.Status == 502 || o.Status == 504
 	}
 }
 
