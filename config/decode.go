@@ -205,7 +205,9 @@ func example(path string) string {
 		return "begin the file with version: 1"
 	case "backends":
 		return `add backends: { azure: { endpoint: "https://NAME.openai.azure.com", auth: { api_key: "${AZURE_OPENAI_API_KEY}" } } }`
-	case "models", "deployments":
+	case "models":
+		return "add models: { gpt-4o: { deployments: [{ backend: BACKEND, deployment: DEPLOYMENT }] } }"
+	case "deployments":
 		return "add deployments: [{ backend: BACKEND, deployment: DEPLOYMENT }]"
 	case "endpoint":
 		return "add endpoint: https://NAME.openai.azure.com"

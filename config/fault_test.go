@@ -146,6 +146,7 @@ func valueFaults() []fault {
 		{"no version", goodBackends + goodModels, "E009", "version", "the file has no version", "version: 1"},
 		{"a later version", "version: §2\n" + goodBackends + goodModels, "E006", "version", "between 1 and 1", ""},
 		{"no backends", "version: 1\n§backends: {}\n" + goodModels, "E009", "backends", "backends is empty", "endpoint"},
+		{"no models", "version: 1\n" + goodBackends, "E009", "models", "the file has no models", "add models: { gpt-4o: { deployments: ["},
 		{"no value", goodHead + "telemetry: { log: { §level: } }\n", "E009", "telemetry.log.level", "level has no value", "remove"},
 		{"text for a number", goodHead + "resilience: { retry: { max_attempts: §three } }\n", "E005", "resilience.retry.max_attempts", `a whole number, not "three"`, ""},
 		{"a number in quotes", goodHead + "resilience: { retry: { max_attempts: §\"3\" } }\n", "E005", "resilience.retry.max_attempts", "a whole number", "remove the quotes"},

@@ -1,7 +1,9 @@
 package upstream_test
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -175,4 +177,34 @@ func TestNextWarmsWhatIsNew(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestWarmTellsWhoCannotBeReached holds that a resource that cannot be reached is told
+// of, and that one is not which nobody wants to know of any longer.
+func TestWarmTellsWhoCannotBeReached(t *testing.T) {
+	t.Parallel()
+	bubble(t, single, func(w *world) {
+		w.cfg.Transport = dead{}
+		w.pool = upstream.New(w.cfg)
+		gone, cancel := context.WithCancel(w.t.Context())
+		cancel()
+		w.pool.Warm(gone)
+		if log := w.log.String(); log != "" {
+			t.Errorf("called off, it says %s", log)
+		}
+		w.pool.Warm(w.t.Context())
+		if log := w.log.String(); !strings.Contains(log, `msg="resource cannot be reached" backend=east`) {
+			t.Errorf("it says %q, want that east cannot be reached", log)
+		}
+	})
+}
+
+// dead reaches nobody.
+type dead struct{}
+
+func (dead) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return nil, io.ErrUnexpectedEOF
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -64,7 +65,7 @@ type resource struct {
 // have, so that the first request need not.
 // It asks each for the head of its root, without a credential, which no resource
 // counts or bills; what it answers does not matter. It returns when all have
-// answered or failed.
+// answered or failed, or when ctx ends.
 func (p *Pool) Warm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, warming)
 	defer cancel()
@@ -76,7 +77,10 @@ func (p *Pool) Warm(ctx context.Context) {
 				return
 			}
 			resp, err := at.via.RoundTrip(req)
-			if err != nil {
+			switch {
+			case errors.Is(err, context.Canceled): // nobody wants it any longer
+				return
+			case err != nil:
 				p.cfg.Log.Warn("resource cannot be reached", "backend", backend, "error", err.Error())
 				return
 			}
