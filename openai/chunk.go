@@ -3,7 +3,7 @@ package openai
 import "bytes"
 
 // Facts are what the gateway takes note of in a plain answer or in the chunks of
-// a stream.
+// a stream. Its names are such as Word returns, but for the ID.
 type Facts struct {
 	ID, Model    string
 	FinishReason string // the last one that a choice gave; a response's status, or why it is incomplete
@@ -41,11 +41,11 @@ func (f *Facts) note(root Value) {
 		f.beginning(root)
 	}
 	if f.Model == "" {
-		f.Model = root.Get("model").Text()
+		f.Model = Word(root.Get("model").Text())
 	}
 	for _, c := range root.Get("choices").Elements() {
-		if reason := c.Get("finish_reason").Bytes(); len(reason) > 0 {
-			f.FinishReason = string(reason)
+		if reason := Word(c.Get("finish_reason").Text()); reason != "" {
+			f.FinishReason = reason
 			f.Filtered = f.Filtered || f.FinishReason == "content_filter"
 		}
 		f.Filters.note(ofCompletion, c.Get("content_filter_results"))
@@ -59,7 +59,7 @@ func (f *Facts) note(root Value) {
 // beginning takes note of what a plain answer says, and a stream in its first
 // chunks.
 func (f *Facts) beginning(root Value) {
-	f.ServiceTier, f.Fingerprint = root.Get("service_tier").Text(), root.Get("system_fingerprint").Text()
+	f.ServiceTier, f.Fingerprint = Word(root.Get("service_tier").Text()), Word(root.Get("system_fingerprint").Text())
 	for _, p := range root.Get("prompt_filter_results").Elements() {
 		f.Filters.note(ofPrompt, p.Get("content_filter_results"))
 	}
@@ -71,11 +71,11 @@ func (f *Facts) response(root Value) {
 	if status == "" || status == "queued" || status == "in_progress" {
 		return
 	}
-	f.FinishReason = status
-	if tier := root.Get("service_tier").Text(); tier != "" {
+	f.FinishReason = Word(status)
+	if tier := Word(root.Get("service_tier").Text()); tier != "" {
 		f.ServiceTier = tier
 	}
-	if reason := root.Get("incomplete_details").Get("reason").Text(); reason != "" {
+	if reason := Word(root.Get("incomplete_details").Get("reason").Text()); reason != "" {
 		f.FinishReason = reason
 	}
 	f.Filtered = f.Filtered || f.FinishReason == "content_filter" || root.Get("error").Get("code").Is("content_filter")

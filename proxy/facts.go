@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"errors"
-	"strings"
 
 	"weir/openai"
 	"weir/policy"
@@ -59,7 +58,7 @@ func answered(rec *usage.Record, f *openai.Facts) {
 	if f.Model == "" && f.ID == "" {
 		return
 	}
-	rec.Served, rec.ResponseID, rec.ServiceTier, rec.Fingerprint = word(f.Model), word(f.ID), word(f.ServiceTier), word(f.Fingerprint)
+	rec.Served, rec.ResponseID, rec.ServiceTier, rec.Fingerprint = f.Model, openai.Word(f.ID), f.ServiceTier, f.Fingerprint
 	rec.Filters = filterings(f.Filters.List())
 }
 
@@ -70,17 +69,6 @@ func filterings(found []openai.Filter) []usage.Filtering {
 		all = append(all, usage.Filtering(f))
 	}
 	return all
-}
-
-// word returns a name that upstream gave, "" where it is nothing that a log should
-// hold.
-func word(name string) string {
-	const most = 128
-	foreign := func(c rune) bool { return c <= ' ' || c > '~' }
-	if len(name) > most || strings.ContainsFunc(name, foreign) {
-		return ""
-	}
-	return name
 }
 
 // judge notes what each rule of the team's policy made of a request: screened and

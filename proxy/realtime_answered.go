@@ -107,7 +107,7 @@ func (s *session) created(ctx context.Context, id string) error {
 
 // done charges a response that has ended. The caller holds mu.
 func (s *session) done(ctx context.Context, e *openai.RealtimeEvent) {
-	s.rec.FinishReason = e.Status
+	s.rec.FinishReason = openai.Word(e.Status)
 	u := s.tab.open[e.Response]
 	if u == nil {
 		u = &utterance{} // its beginning was not seen

@@ -100,8 +100,7 @@ func (a *attempt) send() (*openai.Answer, policy.Outcome) {
 	}
 	a.sent.Store(true)
 	a.body = &watched{attempt: a, inner: resp.Body}
-	a.rec.AzureRequestID = resp.Header.Get("Apim-Request-Id")
-	a.rec.AzureRegion = resp.Header.Get("X-Ms-Region")
+	a.rec.AzureRequestID, a.rec.AzureRegion = openai.Word(resp.Header.Get("Apim-Request-Id")), region(resp.Header)
 	if a.rec.Spilled = a.member.spilled(resp.Header); a.rec.Spilled != "" {
 		a.spare(a.member, a.rec.Spilled)
 	}

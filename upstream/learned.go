@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/openai"
 	"weir/policy"
 )
 
@@ -93,7 +94,7 @@ func (m *member) teaches(o policy.Outcome) {
 // spilled returns the deployment of the same resource that Azure itself handed
 // the request on to, "" where it did not.
 func (d *Deployment) spilled(h http.Header) string {
-	to := h.Get("X-Ms-Deployment-Name")
+	to := openai.Word(h.Get("X-Ms-Deployment-Name"))
 	if !d.Spills {
 		return ""
 	}
@@ -106,6 +107,16 @@ func (d *Deployment) spilled(h http.Header) string {
 		return ""
 	}
 	return to
+}
+
+// region returns where Azure says that an answer was made. Its regions have blanks in
+// their names.
+func region(h http.Header) string {
+	name := h.Get("X-Ms-Region")
+	if openai.Word(strings.ReplaceAll(name, " ", "")) == "" {
+		return ""
+	}
+	return name
 }
 
 // spare passes over the deployment that Azure has handed the request on to: it

@@ -152,8 +152,8 @@ func (a *attempt) saw(resp *http.Response) {
 		return
 	}
 	out := facts{semconv.HTTPResponseStatusCode(resp.StatusCode)}
-	out.text(semconv.AzureServiceRequestIDKey, cmp.Or(resp.Header.Get("Apim-Request-Id"), resp.Header.Get("X-Ms-Request-Id"), resp.Header.Get("X-Request-Id")))
-	out.text("weir.azure_region", resp.Header.Get("X-Ms-Region"))
+	out.text(semconv.AzureServiceRequestIDKey, cmp.Or(a.rec.AzureRequestID, openai.Word(resp.Header.Get("X-Ms-Request-Id")), openai.Word(resp.Header.Get("X-Request-Id"))))
+	out.text("weir.azure_region", a.rec.AzureRegion)
 	out.text("weir.spilled_to", a.rec.Spilled)
 	a.span.set(out...)
 }
@@ -233,7 +233,7 @@ func (a *attempt) endSpan() {
 // answered returns what a span says of an answer.
 func answered(f *openai.Facts) []attribute.KeyValue {
 	var out facts
-	out.text(semconv.GenAIResponseIDKey, f.ID)
+	out.text(semconv.GenAIResponseIDKey, openai.Word(f.ID))
 	out.text(semconv.GenAIResponseModelKey, f.Model)
 	if f.FinishReason != "" {
 		out = append(out, semconv.GenAIResponseFinishReasons(f.FinishReason))

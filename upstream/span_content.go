@@ -82,7 +82,7 @@ func (s *span) tellOutput() string {
 			if text := c.Get("text"); text.Kind() == openai.String {
 				t.add("text", length(text))
 			}
-			t.last().Finish = c.Get("finish_reason").Text()
+			t.last().Finish = openai.Word(c.Get("finish_reason").Text())
 		}
 	default:
 		t.begin("assistant")
