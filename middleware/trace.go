@@ -32,8 +32,8 @@ func Trace(tracer trace.Tracer, exclude ...string) echo.MiddlewareFunc {
 			}
 			req := c.Request()
 			ctx := req.Context()
-			if _, ok := req.Header["Traceparent"]; ok { // to look for nothing costs more than to see that there is nothing
-				ctx = propagator.Extract(ctx, propagation.HeaderCarrier(req.Header))
+			if parent := parentOf(req.Header); parent != nil { // to look for nothing costs more than to see that there is nothing
+				ctx = propagator.Extract(ctx, parent)
 			}
 			ctx, span := tracer.Start(ctx, spanName(c), kind...)
 			c.SetRequest(req.WithContext(ctx))
@@ -53,6 +53,20 @@ func Trace(tracer trace.Tracer, exclude ...string) echo.MiddlewareFunc {
 			}()
 			return next(c)
 		}
+	}
+}
+
+// parentOf returns what names the trace that a request belongs to, nil where nothing
+// does, or more than one parent. Its state is one list, in however many lines it came.
+func parentOf(h http.Header) propagation.TextMapCarrier {
+	parents, states := h["Traceparent"], h["Tracestate"]
+	switch {
+	case len(parents) != 1:
+		return nil
+	case len(states) < 2:
+		return propagation.HeaderCarrier(h)
+	default:
+		return propagation.MapCarrier{"traceparent": parents[0], "tracestate": strings.Join(states, ",")}
 	}
 }
 
