@@ -77,7 +77,9 @@ func whole(c echo.Context, a *openai.Answer, d *decision, rec *usage.Record) {
 	}
 	left := gone(c.Request().Context()) // whoever leaves behind the last byte has it all
 	h := c.Response().Header()
-	rec.FirstToken = time.Since(rec.Start)
+	if a.Status < http.StatusMultipleChoices {
+		rec.FirstToken = time.Since(rec.Start) // of a refusal there is none
+	}
 	h.Set("Content-Type", "application/json")
 	if d.stream && d.operation.Hears() && a.Status < http.StatusMultipleChoices {
 		a.Body = asStream(a.Body)

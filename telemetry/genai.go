@@ -218,7 +218,7 @@ func (g *genai) take(r *usage.Record, p *path, from *origin) {
 		}
 	}
 	p.offer.duration.record(r.Duration.Seconds(), from)
-	if r.Stream && r.FirstToken > 0 && r.Outcome == usage.OK {
+	if streamed(r) && r.Outcome == usage.OK {
 		p.offer.firstToken.record(r.FirstToken.Seconds(), from)
 		if each, ok := perToken(r); ok {
 			p.offer.perToken.record(each, from)
@@ -228,7 +228,7 @@ func (g *genai) take(r *usage.Record, p *path, from *origin) {
 
 // chunks measures how those of the answer have come, where it is a stream.
 func (c *calls) chunks(r *usage.Record, from *origin) {
-	if r.Stream && r.FirstToken > 0 {
+	if streamed(r) {
 		c.firstChunk.record(max(0, r.FirstToken-r.Attempts[len(r.Attempts)-1].Began).Seconds(), from)
 	}
 	if r.Pauses != nil && r.Pauses.Total > 0 {

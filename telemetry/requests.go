@@ -194,7 +194,7 @@ func (q *requests) take(r *usage.Record, p *path, from *origin) {
 	if r.Outcome != usage.ClientGone {
 		p.overhead.record(overhead(r).Seconds(), from)
 	}
-	if r.Stream && r.FirstToken > 0 {
+	if streamed(r) {
 		p.first.record(r.FirstToken.Seconds(), from)
 		if each, ok := perToken(r); ok {
 			p.each.record(each, from)
@@ -214,6 +214,12 @@ func (q *requests) take(r *usage.Record, p *path, from *origin) {
 		q.again.at(p.team).Add(1)
 	}
 	q.judged(r, p)
+}
+
+// streamed reports whether content of a stream has come. A session is none: how long
+// it lasts, and when its first answer comes, is as somebody talks.
+func streamed(r *usage.Record) bool {
+	return r.Stream && r.FirstToken > 0 && r.Operation != usage.Realtime
 }
 
 // perToken returns how many seconds each token of a whole stream took behind the
