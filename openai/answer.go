@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"time"
 )
@@ -33,6 +34,11 @@ type Passage struct {
 	Preview bool                // a preview of Azure's classic API is meant: the deployment's, or else Version
 	Query   string              // without its api-version
 	Header  map[string][]string // beside the call's
+
+	// Kept is set for the reading of what was made before: that it failed then is no
+	// failure of now. Behind is set where no more of it is asked for than what follows
+	// some event, which may be nothing.
+	Kept, Behind bool
 
 	// Version is the api-version of Azure's classic paths, for what has no other;
 	// "" for the paths of the deployment.
@@ -121,7 +127,9 @@ func (s *Stream) Ahead() <-chan struct{} {
 			size += len(e.Data) + heldCost
 			if root, err := ReadValue(e.Data); err == nil {
 				e.Root = root
-				e.Err = e.failure(s.typed)
+				if e.Err.Kind() != Missing {
+					e.Err = e.failure(s.typed)
+				}
 			}
 			s.held = append(s.held, e)
 			if e.Content || e.Done || e.Err.Kind() != Missing {
@@ -145,9 +153,12 @@ func (s *Stream) Waiting() bool {
 	}
 }
 
-// Commit returns the event that Ahead stopped at, or the error. It is for the
-// time after Ahead's channel was closed.
+// Commit returns the event that Ahead stopped at, the zero Event where a whole stream
+// has none, or the error. It is for the time after Ahead's channel was closed.
 func (s *Stream) Commit() (Event, error) {
+	if errors.Is(s.heldErr, io.EOF) {
+		return Event{}, nil // there is nothing behind what is asked for
+	}
 	if s.heldErr != nil || len(s.held) == 0 {
 		return Event{}, s.heldErr
 	}

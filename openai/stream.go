@@ -33,6 +33,8 @@ type Stream struct {
 
 	src      io.Reader
 	typed    bool // its events say their type
+	kept     bool // it tells what was made before
+	behind   bool // it is what is left of one: that may be nothing
 	buf      []byte
 	from     int   // the first byte that no event has taken
 	seen     int   // bytes behind from that hold no event's end
@@ -55,6 +57,15 @@ func NewStream(src io.Reader) *Stream { return &Stream{src: src} }
 
 // NewStreamOf returns a reader of the stream that answers an operation.
 func NewStreamOf(op Operation, src io.Reader) *Stream { return &Stream{src: src, typed: op.Typed()} }
+
+// NewKeptStream returns a reader of the stream that tells again what was made before.
+// That it failed then is an end like any other, and no failure of now. Behind is that
+// no more is told than what follows some event, which may be nothing.
+func NewKeptStream(op Operation, src io.Reader, behind bool) *Stream {
+	s := NewStreamOf(op, src)
+	s.kept, s.behind = true, behind
+	return s
+}
 
 // read returns the next event from the bytes.
 func (s *Stream) read() (Event, error) {
@@ -81,8 +92,12 @@ func (s *Stream) read() (Event, error) {
 
 // take reads what an event means, and takes note of it.
 func (s *Stream) take(e *Event) error {
+	s.behind = false
 	if err := e.read(s.typed); err != nil {
 		return fmt.Errorf("an event is not JSON: %w", err)
+	}
+	if s.kept {
+		e.forgive()
 	}
 	s.finished = s.finished || e.Finish
 	if s.typed && e.Done && !s.finished && s.failure == nil {
@@ -124,7 +139,7 @@ func (s *Stream) Buffered() bool {
 
 func (s *Stream) end() error {
 	switch {
-	case s.done, s.failure != nil, s.finished && errors.Is(s.err, io.EOF):
+	case s.done, s.failure != nil, (s.finished || s.behind) && errors.Is(s.err, io.EOF):
 		return io.EOF
 	case errors.Is(s.err, io.EOF):
 		return &CutError{Err: io.ErrUnexpectedEOF}

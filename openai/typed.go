@@ -40,6 +40,13 @@ func (e *Event) kind() string {
 // which its client is shown as any other.
 func (e *Event) fails() bool { return e.kind() == "response.failed" }
 
+// forgive makes of the end of a response that failed one like any other.
+func (e *Event) forgive() {
+	if e.Done && e.Err.Kind() != Missing {
+		e.Err, e.Content = Value{}, true
+	}
+}
+
 // failure returns the event's error, the zero Value where it has none. One whose
 // name or type is error is one as a whole.
 func (e *Event) failure(typed bool) Value {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -68,19 +69,40 @@ func (g *Gateway) stored(rest string) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		streamed, err := asStreamed(query)
+		if err != nil {
+			return err
+		}
 		if err := g.ignoreBody(c); err != nil {
 			return err
 		}
-		call := g.passage(c, team, o, openai.Responses, &openai.Passage{Path: "responses/" + url.PathEscape(id) + rest, Query: query.Encode()})
-		call.Request.Stream = query.Get("stream") == "true"
-		rec.Stream = call.Request.Stream
+		call := g.passage(c, team, o, openai.Responses, &openai.Passage{
+			Path: "responses/" + url.PathEscape(id) + rest, Query: query.Encode(), Kept: true, Behind: query.Has("starting_after"),
+		})
+		call.Request.Stream, rec.Stream = streamed, streamed
 		model, _ := g.model(o.model)
 		d := &decision{
-			operation: openai.Responses, model: model, free: true, team: team.Name, stream: call.Request.Stream,
+			operation: openai.Responses, model: model, free: true, team: team.Name, stream: streamed,
 			ids: g.responseIDs(team.Name), names: map[string]string{id: c.Param("id")},
 		}
 		return g.forward(c, team, d, call, func() {})
 	}
+}
+
+// asStreamed reads whether a query asks for a stream, and writes it there once and in
+// the one way that every reader takes for the same.
+func asStreamed(query url.Values) (bool, error) {
+	given := query.Get("stream")
+	query.Del("stream")
+	if given == "" {
+		return false, nil
+	}
+	on, err := strconv.ParseBool(given)
+	if err != nil {
+		return false, openai.BadRequest(openai.CodeInvalidType, "stream", "stream must be true or false.")
+	}
+	query.Set("stream", strconv.FormatBool(on))
+	return on, nil
 }
 
 // keeper returns who keeps the response that a client knows under an id, and the id

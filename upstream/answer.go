@@ -183,8 +183,7 @@ func (a *attempt) stream(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	if err != nil {
 		return nil, a.broken(err)
 	}
-	s := openai.NewStreamOf(a.call.Request.Operation, src)
-	a.body.follow(s)
+	s := a.events(src)
 	ready := s.Ahead()
 	a.hurry(ready)
 	header := resp.Header.Get

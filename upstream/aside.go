@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -19,6 +20,17 @@ func aside(c *openai.Call) bool {
 // blind reports whether nobody here knows what doing a call twice would do.
 func blind(c *openai.Call) bool {
 	return c.Request.Operation == openai.Passages && c.Request.Stored
+}
+
+// events returns what reads the events of the answer's body.
+func (a *attempt) events(src io.Reader) *openai.Stream {
+	op := a.call.Request.Operation
+	s := openai.NewStreamOf(op, src)
+	if p := a.call.Passage; p != nil && p.Kept {
+		s = openai.NewKeptStream(op, src, p.Behind)
+	}
+	a.body.follow(s)
+	return s
 }
 
 // spared returns what an attempt showed, and what is to be done, without what would
