@@ -30,7 +30,9 @@ func newPlaceSeries() *placeSeries {
 	return &placeSeries{steps: newWindow[tries](step, steps), waits: newWindow[histogram](minute, minutes)}
 }
 
-func (p *placeSeries) add(end time.Time, a *usage.Attempt) {
+// add counts an attempt. Failed is that its request did by it, as where an answer has
+// broken off.
+func (p *placeSeries) add(end time.Time, a *usage.Attempt, failed bool) {
 	t := p.steps.of(end)
 	if t == nil {
 		return
@@ -39,7 +41,7 @@ func (p *placeSeries) add(end time.Time, a *usage.Attempt) {
 	switch {
 	case a.Status == throttling:
 		t.throttled++
-	case a.Reason != "":
+	case a.Reason != "", failed:
 		t.failed++
 	default:
 		if h := p.waits.of(end); h != nil {
