@@ -120,6 +120,9 @@ func (p *pages) read(ctx context.Context, rec *usage.Record) (*openai.Answer, er
 			return nil, err
 		}
 		if answer.Status >= http.StatusMultipleChoices && !p.without(answer.Status) {
+			if err := p.lost(answer.Status); err != nil {
+				return nil, err
+			}
 			return answer, nil
 		}
 		if err := p.take(answer); err != nil {
@@ -147,9 +150,18 @@ func (p *pages) call() *openai.Call {
 func (p *pages) next() { p.homes, p.after = p.homes[1:], "" }
 
 // without reports whether a resource that refuses simply has no such things, which
-// does not matter where others may.
+// does not matter where others may. One that has shown some has them.
 func (p *pages) without(status int) bool {
-	return !p.alone && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed)
+	return !p.alone && p.after == "" && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed)
+}
+
+// lost returns the error of a listing whose place is gone from the resource: an entry
+// that the client has not named, and that may be another team's.
+func (p *pages) lost(status int) error {
+	if _, named := p.names[p.after]; named || p.after == "" || status != http.StatusNotFound && status != http.StatusBadRequest {
+		return nil
+	}
+	return &openai.Error{Status: http.StatusBadGateway, Code: openai.CodeBadAnswer, Message: "The listing changed while it was read. Send the request again."}
 }
 
 // take takes what is the team's out of a page.
@@ -166,33 +178,31 @@ func (p *pages) take(page *openai.Answer) error {
 	if err != nil || list.Kind() != openai.Array {
 		return &openai.Error{Status: http.StatusBadGateway, Code: openai.CodeBadAnswer, Message: "The resource answered with something that is no listing. Send the request again."}
 	}
-	last := p.last(list)
-	if last == "" {
-		p.next()
-		return nil
-	}
-	for _, entry := range list.Elements() {
+	fresh := p.fresh(list)
+	for _, entry := range fresh {
 		if len(p.found) <= p.limit && p.mine(entry) && (p.wants == nil || p.wants(entry)) {
 			p.add(entry)
 		}
 	}
-	p.after = last
-	if !root.Get("has_more").IsTrue() {
+	if len(fresh) > 0 {
+		p.after = fresh[len(fresh)-1].Get("id").Text()
+	}
+	if len(fresh) == 0 || p.after == "" || !root.Get("has_more").IsTrue() {
 		p.next()
 	}
 	return nil
 }
 
-// last returns the id that a page ends in, "" of one that has nothing new: it is
-// empty, or its resource knows no cursor and has begun anew.
-func (p *pages) last(list openai.Value) string {
-	last := ""
+// fresh returns the entries of a page that are behind what it was asked for: all of
+// them, unless its resource knows no cursor and has begun anew.
+func (p *pages) fresh(list openai.Value) []openai.Value {
+	var all []openai.Value
 	for _, entry := range list.Elements() {
-		if last = entry.Get("id").Text(); last == p.after {
-			return ""
+		if all = append(all, entry); p.after != "" && entry.Get("id").Is(p.after) {
+			all = nil
 		}
 	}
-	return last
+	return all
 }
 
 // add takes an entry as the team is to see it.
