@@ -158,7 +158,7 @@ func (a *attempt) content(resp *http.Response) (*openai.Answer, policy.Outcome) 
 // it ends with the attempt.
 func (a *attempt) socket(resp *http.Response) (*openai.Answer, policy.Outcome) {
 	conn, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
+	if !ok || a.call.Request.Operation != openai.Realtime { // or nobody has asked for that
 		return nil, policy.Outcome{Class: policy.Fault, Status: http.StatusBadGateway, Reason: "protocol"}
 	}
 	a.timer.Stop()
