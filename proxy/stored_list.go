@@ -120,10 +120,7 @@ func (p *pages) read(ctx context.Context, rec *usage.Record) (*openai.Answer, er
 			return nil, err
 		}
 		if answer.Status >= http.StatusMultipleChoices && !p.without(answer.Status) {
-			if err := p.lost(answer.Status); err != nil {
-				return nil, err
-			}
-			return answer, nil
+			return p.refused(answer)
 		}
 		if err := p.take(answer); err != nil {
 			return nil, err
@@ -155,13 +152,14 @@ func (p *pages) without(status int) bool {
 	return !p.alone && p.after == "" && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed)
 }
 
-// lost returns the error of a listing whose place is gone from the resource: an entry
-// that the client has not named, and that may be another team's.
-func (p *pages) lost(status int) error {
-	if _, named := p.names[p.after]; named || p.after == "" || status != http.StatusNotFound && status != http.StatusBadRequest {
-		return nil
+// refused returns what a client is shown of a refusal. One of a place in the listing
+// that the client has not named, and that may be another team's, means that it is gone.
+func (p *pages) refused(answer *openai.Answer) (*openai.Answer, error) {
+	_, named := p.names[p.after]
+	if status := answer.Status; named || p.after == "" || status != http.StatusNotFound && status != http.StatusBadRequest {
+		return answer, nil
 	}
-	return &openai.Error{Status: http.StatusBadGateway, Code: openai.CodeBadAnswer, Message: "The listing changed while it was read. Send the request again."}
+	return nil, &openai.Error{Status: http.StatusBadGateway, Code: openai.CodeBadAnswer, Message: "The listing changed while it was read. Send the request again."}
 }
 
 // take takes what is the team's out of a page.
@@ -180,17 +178,20 @@ func (p *pages) take(page *openai.Answer) error {
 	}
 	fresh := p.fresh(list)
 	for _, entry := range fresh {
-		if len(p.found) <= p.limit && p.mine(entry) && (p.wants == nil || p.wants(entry)) {
+		if len(p.found) <= p.limit && p.shows(entry) {
 			p.add(entry)
 		}
-	}
-	if len(fresh) > 0 {
-		p.after = fresh[len(fresh)-1].Get("id").Text()
+		p.after = entry.Get("id").Text()
 	}
 	if len(fresh) == 0 || p.after == "" || !root.Get("has_more").IsTrue() {
 		p.next()
 	}
 	return nil
+}
+
+// shows reports whether an entry is the team's, and what the client wants to see.
+func (p *pages) shows(entry openai.Value) bool {
+	return p.mine(entry) && (p.wants == nil || p.wants(entry))
 }
 
 // fresh returns the entries of a page that are behind what it was asked for: all of
