@@ -180,9 +180,10 @@ func (s *streams) look() look {
 	if info, err := out.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return l
 	}
-	l.terminal = true
-	_, never := os.LookupEnv("NO_COLOR")
-	l.color = !never && os.Getenv("TERM") != "dumb"
+	if os.Getenv("TERM") == "dumb" { // it would show what others obey
+		return l
+	}
+	l.terminal, l.color = true, os.Getenv("NO_COLOR") == ""
 	if width, height, ok := windowSize(out); ok {
 		l.width, l.height = width, height
 	}

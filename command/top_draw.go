@@ -53,22 +53,23 @@ func (l look) frame(text string) string {
 
 // draw returns the overview. Problem is why it is not that of now; "" it is.
 func (l look) draw(st dashboard.Stats, problem string) string {
+	const least = 2 // columns that either end of the first line has
 	var b strings.Builder
 	state, color := "serving", green
 	if st.State != stateReady {
-		state, color = st.State, yellow
+		state, color = printable(st.State), yellow
 	}
 	if !st.Config.OK {
 		state, color = state+", the last reload failed", yellow
 	}
-	head := "weir " + st.Version
+	head := clip("weir "+printable(st.Version), max(least, l.width-1-least))
 	right := "● " + state
 	if st.Config.Hash != "" {
-		right += " · config " + st.Config.Hash
+		right += " · config " + printable(st.Config.Hash)
 	}
 	right += " · " + st.Now.UTC().Format(time.TimeOnly)
 	gap := max(1, l.width-utf8.RuneCountInString(head)-utf8.RuneCountInString(right))
-	b.WriteString(l.paint(bold, head) + strings.Repeat(" ", gap) + l.paint(color, clip(right, max(2, l.width-1-utf8.RuneCountInString(head)))) + "\n")
+	b.WriteString(l.paint(bold, head) + strings.Repeat(" ", gap) + l.paint(color, clip(right, max(least, l.width-1-utf8.RuneCountInString(head)))) + "\n")
 	// Where a screen is too low the last lines are left out: this one must not be.
 	if problem != "" {
 		b.WriteString(l.paint(red, clip(printable(problem), l.width)))
