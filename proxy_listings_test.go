@@ -100,3 +100,30 @@ func TestListingsAreTrue(t *testing.T) {
 		}
 	}, all()...)
 }
+
+// TestModelsByEscapedNames: a model is shown by each of its names, however its client
+// writes that into the path.
+func TestModelsByEscapedNames(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ path, id string }{
+		{"/v1/models/org/llama", "org/llama"},
+		{"/v1/models/org%2Fllama", "org/llama"},
+		{"/openai/models/org%2Fllama?api-version=2024-10-21", "org/llama"},
+		{"/v1/models/azure%2Fgpt-4o", "azure/gpt-4o"},
+		{"/v1/models/a%20b", "a b"},
+		{"/v1/models/a%3Ab", "a:b"},
+		{"/v1/models/50%25", "50%"},
+		{"/v1/models/50%2525", ""},
+		{"/v1/models/gpt%2D4o", "gpt-4o"},
+	}
+	bubble(t, plain, func(w *world) {
+		for _, tt := range tests {
+			got := w.do(w.t.Context(), http.MethodGet, tt.path, "")
+			var model struct{ ID string }
+			if err := json.Unmarshal([]byte(got.body), &model); err != nil || model.ID != tt.id || got.status == http.StatusOK != (tt.id != "") {
+				t.Errorf("%s: %d %s", tt.path, got.status, got.body)
+			}
+		}
+	}, "  mystery:", `  mystery: { aliases: [org/llama, "a b", "a:b", "50%"], deployments: [{ backend: east, deployment: mystery }] }
+  another:`)
+}

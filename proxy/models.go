@@ -80,7 +80,7 @@ func (g *Gateway) listModels(c echo.Context) error {
 func (g *Gateway) getModel(c echo.Context) error {
 	rec := usage.From(c.Request().Context())
 	team := g.cfg.Teams[rec.Team]
-	name := c.Param("model")
+	name := inPath(c, "model")
 	m, ok := g.model(name)
 	if !ok || !team.mayCall(&m) {
 		return &openai.Error{

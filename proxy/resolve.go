@@ -61,14 +61,23 @@ func (g *Gateway) resolve(c echo.Context, team Team, req *openai.Request) (Model
 	if name == "" && req.Operation == openai.Moderations {
 		name = usualModerator
 	}
-	if deployment := c.Param("deployment"); deployment != "" {
-		plain, err := url.PathUnescape(deployment)
-		if err != nil {
-			plain = deployment
-		}
-		name = plain
+	if deployment := inPath(c, "deployment"); deployment != "" {
+		name = deployment
 	}
 	return g.modelFor(team, name, azure)
+}
+
+// inPath returns a part of a request's path as it is meant: where the path is not what
+// its text unescapes to and escapes to again, its parts come escaped.
+func inPath(c echo.Context, param string) string {
+	part := c.Param(param)
+	if c.Request().URL.RawPath == "" {
+		return part
+	}
+	if plain, err := url.PathUnescape(part); err == nil {
+		return plain
+	}
+	return part
 }
 
 // modelFor returns the model that a team asks for by a name; azure is whether the
