@@ -56,7 +56,7 @@ func (g *Gateway) Realtime(c echo.Context) error {
 	s.tab = newTab(slot, s.terms, rec.Key)
 	defer s.tab.settle(s)
 	first := s.estimate(0, 0, usage.Kinds{AudioInput: true, ImageInput: true, AudioOutput: true})
-	rec.Reserved, rec.ReservedCost = first.Tokens, usage.USD(first.Spend)
+	rec.Reserved, rec.ReservedCost = first.cost.Tokens, usage.USD(first.cost.Spend)
 	if err := g.enter(ctx, team, rec); err != nil {
 		return err
 	}

@@ -287,18 +287,20 @@ func (s *session) begins(ctx context.Context, req *openai.Request, said int64) (
 	return []openai.Edit{req.Root.Set("event_id", openai.Quote(u.event))}, nil
 }
 
-// estimate returns the most that a response is thought to use: what has been said
+// estimate asks for the most that a response is thought to use: what has been said
 // so far and now, and an answer with that bound, 0 for none, of such kinds. The caller
 // holds mu, or nobody else knows the session yet.
-func (s *session) estimate(said, bound int64, kinds usage.Kinds) quota.Cost {
+func (s *session) estimate(said, bound int64, kinds usage.Kinds) asking {
 	fitted := s.d.fitted
 	fitted.Prompt, fitted.Output = s.context+s.settings+said, bound
-	accounts := append(s.team.accounts(s.rec.Key, "", enforced), s.team.accounts(s.rec.Key, shadows, shadowed)...)
 	total := s.window.Reserve(fitted, 0, 1, 0)
-	return quota.Cost{
-		Tokens: s.window.Reserve(fitted, 0, 1, burst(accounts)),
-		Spend:  int64(s.d.model.most(fitted.Prompt, max(0, total-fitted.Prompt), kinds)),
+	spend := int64(s.d.model.most(fitted.Prompt, max(0, total-fitted.Prompt), kinds))
+	most := func(accounts []quota.Account) quota.Cost {
+		return quota.Cost{Tokens: s.window.Reserve(fitted, 0, 1, burst(accounts)), Spend: spend}
 	}
+	a := s.asks()
+	a.cost, a.shadowed = most(a.accounts), most(append(slices.Clip(a.shadows), a.accounts...))
+	return a
 }
 
 // visibleEvent returns what a client is shown of an error.

@@ -23,25 +23,28 @@ type tab struct {
 }
 
 // take takes of the allowances what a response may use. The caller holds mu.
-func (s *session) take(ctx context.Context, cost quota.Cost) (*reservation, error) {
+func (s *session) take(ctx context.Context, a asking) (*reservation, error) {
 	s.tab.follow(ctx, s)
-	cost.Further = true
-	lease, err := s.draw(ctx, cost)
+	a.cost.Further, a.shadowed.Further = true, true
+	lease, err := s.g.draw(ctx, a)
 	if err != nil {
 		return nil, refused(ctx, s.team, s.rec, s.d, err)
 	}
 	if lease.no != nil {
 		s.shadow(refusal(s.team, s.d, lease.no).Code)
+		s.rec.ShadowLimit = limitOf(lease.no.Dimension)
 	}
 	return lease, nil
 }
 
-// draw takes a cost of the allowances by the terms of the moment.
-func (s *session) draw(ctx context.Context, cost quota.Cost) (*reservation, error) {
-	return s.g.draw(ctx, asking{
-		accounts: s.team.accounts(s.rec.Key, "", enforced), cost: cost,
-		shadows: s.team.rehearsed(s.rec.Key), shadowed: cost,
-	})
+// asks returns of whose allowances the session takes, by the terms of the moment, and
+// no more than that it goes on.
+func (s *session) asks() asking {
+	further := quota.Cost{Further: true}
+	return asking{
+		accounts: s.team.accounts(s.rec.Key, "", enforced), cost: further,
+		shadows: s.team.rehearsed(s.rec.Key), shadowed: further,
+	}
 }
 
 // newTab returns the tab of a session that has its slot.
@@ -147,7 +150,7 @@ func (t *tab) pay(ctx context.Context, s *session) {
 	if t.owed == (quota.Cost{}) {
 		return
 	}
-	if lease, err := s.draw(ctx, quota.Cost{Further: true}); err == nil {
+	if lease, err := s.g.draw(ctx, s.asks()); err == nil {
 		lease.Settle(t.owed)
 		t.owed = quota.Cost{}
 	}
