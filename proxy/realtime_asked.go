@@ -72,6 +72,11 @@ func (s *session) permit(ctx context.Context, t *terms, req *openai.Request) (*o
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if req.Root.Get("type").Is("input_audio_buffer.append") { // which may be heard, and cost, without any response
+		if err := s.tab.pay(ctx, s); err != nil {
+			return nil, err
+		}
+	}
 	s.context += s.voice.asked(req.Root)
 	if !req.Root.Get("type").Is("response.create") {
 		s.learn(t, req, said)

@@ -108,7 +108,7 @@ func (s *session) late(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tab.follow(ctx, s)
-	s.tab.pay(ctx, s)
+	_ = s.tab.pay(ctx, s) // it is tried again
 }
 
 // listen reads one side to its end, and hands on what it says to the other.

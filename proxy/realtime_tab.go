@@ -17,6 +17,7 @@ type tab struct {
 	held  map[string]bool // the accounts that have one of them
 	terms *terms          // by which all that have limits are among these; nil: some are not
 	owed  quota.Cost      // what was used for which no lease was to be had
+	doubt bool            // what was paid of that may have left a debt
 
 	waiting []*utterance // asked for, in order, and not begun yet
 	open    map[string]*utterance
@@ -142,18 +143,23 @@ func (t *tab) end(ctx context.Context, s *session, u *utterance, used openai.Usa
 func (t *tab) owe(ctx context.Context, s *session, cost quota.Cost) {
 	t.owed.Tokens += cost.Tokens
 	t.owed.Spend += cost.Spend
-	t.pay(ctx, s)
+	_ = t.pay(ctx, s) // it is tried again
 }
 
-// pay pays what is owed, unless an account is in debt and admits nothing.
-func (t *tab) pay(ctx context.Context, s *session) {
-	if t.owed == (quota.Cost{}) {
-		return
+// pay pays what is owed. The error is that an account is in debt and admits nothing,
+// be it by what was paid before.
+func (t *tab) pay(ctx context.Context, s *session) error {
+	owes := t.owed != (quota.Cost{})
+	if !owes && !t.doubt {
+		return nil
 	}
-	if lease, err := s.g.draw(ctx, s.asks()); err == nil {
-		lease.Settle(t.owed)
-		t.owed = quota.Cost{}
+	lease, err := s.g.draw(ctx, s.asks())
+	if err != nil {
+		return refused(ctx, s.team, s.rec, s.d, err)
 	}
+	lease.Settle(t.owed)
+	t.owed, t.doubt = quota.Cost{}, owes
+	return nil
 }
 
 // settle pays everything when the session is over: what was heard of responses that
