@@ -32,6 +32,7 @@ func (g *Gateway) newBoard() *dashboard.Dashboard {
 		Settings: g.settingsShown,
 		API:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.API.ServeHTTP(w, r) }),
 		Demo:     g.parts.Demo, Refuse: refuseBoard,
+		Admits: func(r *http.Request) bool { return g.now.Load().file.Admin.Dashboard && g.admit(r) == nil },
 	})
 }
 

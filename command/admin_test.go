@@ -280,6 +280,36 @@ func TestAdminTokenIsReloaded(t *testing.T) {
 	}
 }
 
+// TestStreamEndsWithTheToken: who listens with a token that holds no more is told no
+// more.
+func TestStreamEndsWithTheToken(t *testing.T) {
+	t.Parallel()
+	g := administered(t, `admin: { token: "`+adminToken+`" }`, io.Discard)
+	s := httptest.NewServer(g.Admin)
+	defer s.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/admin/v1/stream", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+adminToken)
+	resp, err := s.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("the stream is answered %d", resp.StatusCode)
+	}
+	f := *g.now.Load().file
+	f.Admin.Token = "another-token-of-this-gateway-alone"
+	if _, err := g.Reload(&f); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil { // which ends with it
+		t.Error(err)
+	}
+}
+
 // TestVerboseTellsState: who asks is told of the limits and the ledger, and the
 // words of its database only who may use the admin endpoints.
 func TestVerboseTellsState(t *testing.T) {

@@ -41,6 +41,10 @@ type Config struct {
 	API  http.Handler // what the playground sends to
 	Demo *Demo        // nil: there is a real Azure behind the gateway
 
+	// Admits reports whether who sent a request may be told of what happens still. A
+	// stream asks each second. Nil: everybody may.
+	Admits func(r *http.Request) bool
+
 	// Refuse answers a request that cannot be answered.
 	Refuse func(w http.ResponseWriter, r *http.Request, p *Problem)
 }

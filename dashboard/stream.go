@@ -15,10 +15,10 @@ const (
 	slowest   = 10 * time.Second       // that a reader may take for one write
 )
 
-// stream sends what happens as server-sent events, until the client goes: stats
-// each second, series where a step is over, request as each ends, and lost with how
-// many were left out because the reader was slow. A filter is for requests alone.
-// It resumes nothing: whoever comes back asks for what there is.
+// stream sends what happens as server-sent events, until the client goes or may be
+// told no more: stats each second, series where a step is over, request as each ends,
+// and lost with how many were left out because the reader was slow. A filter is for
+// requests alone. It resumes nothing: whoever comes back asks for what there is.
 func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) *Problem {
 	f, p := d.filterOf(r, "events")
 	if p != nil {
@@ -29,7 +29,7 @@ func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) *Problem {
 		return &Problem{http.StatusTooManyRequests, "", "As many pages listen already as may. Close one."}
 	}
 	defer d.streams.Add(-1)
-	s := &events{Dashboard: d, filter: f, out: w, control: http.NewResponseController(w)}
+	s := &events{Dashboard: d, request: r, filter: f, out: w, control: http.NewResponseController(w)}
 	if only := r.URL.Query().Get("events"); only != "" && only != "stats" && only != "request" {
 		return &Problem{http.StatusBadRequest, "events", "events is stats or request. Leave it out for both."}
 	} else if only != "" {
@@ -39,13 +39,14 @@ func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) *Problem {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	s.run(r.Context())
+	s.run()
 	return nil
 }
 
 // events is one stream.
 type events struct {
 	*Dashboard
+	request *http.Request // that asked for it
 	filter  filter
 	only    string // the events that are sent; "" all
 	out     http.ResponseWriter
@@ -56,7 +57,8 @@ type events struct {
 	beat time.Time
 }
 
-func (s *events) run(ctx context.Context) {
+func (s *events) run() {
+	ctx := s.request.Context()
 	news := make(chan struct{}, 1)
 	s.mu.Lock()
 	s.last = max(0, s.ring.next-1)
@@ -98,9 +100,13 @@ func (s *events) run(ctx context.Context) {
 	}
 }
 
-// tick tells what each second is told. It reports whether the reader is there still.
+// tick tells what each second is told. It reports whether the reader is there still,
+// and may be.
 func (s *events) tick(ctx context.Context) bool {
 	now := time.Now()
+	if s.cfg.Admits != nil && !s.cfg.Admits(s.request) {
+		return false
+	}
 	if s.only == "request" {
 		if now.Sub(s.beat) < heartbeat {
 			return true
