@@ -74,7 +74,7 @@ func (s *session) permit(ctx context.Context, t *terms, req *openai.Request) (*o
 	defer s.mu.Unlock()
 	if req.Root.Get("type").Is("input_audio_buffer.append") { // which may be heard, and cost, without any response
 		if err := s.tab.pay(ctx, s); err != nil {
-			return nil, err
+			return nil, refused(ctx, s.team, s.rec, s.d, err)
 		}
 	}
 	s.context += s.voice.asked(req.Root)

@@ -146,8 +146,8 @@ func (t *tab) owe(ctx context.Context, s *session, cost quota.Cost) {
 	_ = t.pay(ctx, s) // it is tried again
 }
 
-// pay pays what is owed. The error is that an account is in debt and admits nothing,
-// be it by what was paid before.
+// pay pays what is owed. The error is the limiter's: an account is in debt and admits
+// nothing, be it by what was paid before.
 func (t *tab) pay(ctx context.Context, s *session) error {
 	owes := t.owed != (quota.Cost{})
 	if !owes && !t.doubt {
@@ -155,7 +155,7 @@ func (t *tab) pay(ctx context.Context, s *session) error {
 	}
 	lease, err := s.g.draw(ctx, s.asks())
 	if err != nil {
-		return refused(ctx, s.team, s.rec, s.d, err)
+		return err
 	}
 	lease.Settle(t.owed)
 	t.owed, t.doubt = quota.Cost{}, owes
