@@ -44,8 +44,13 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) *call {
 	c.seen.Deployment, c.seen.Cancelled = c.route.deployment, c.unread != nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.arrived++
+	c.number = s.arrived
+	if most := s.cfg.Remember; most > 0 && len(s.requests) == most {
+		s.requests[0] = nil
+		s.requests = s.requests[1:]
+	}
 	s.requests = append(s.requests, c.seen)
-	c.number = len(s.requests)
 	if r.Method == http.MethodPost || c.route.socket {
 		c.step = s.nextStep(c.route.deployment)
 	}

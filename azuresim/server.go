@@ -22,6 +22,7 @@ type Config struct {
 	AsyncFilter bool             // every deployment filters asynchronously
 	Name        string           // makes the ids of what it keeps; two of one name know each other's reasoning; "" is like no other
 	Now         func() time.Time // nil is time.Now
+	Remember    int              // how many of the latest requests Requests returns; 0 is all, which takes memory without end
 }
 
 // Deployment is one model behind the resource. Its zero value answers at once,
@@ -69,7 +70,8 @@ type Server struct {
 	secret []byte // of the name
 
 	mu       sync.Mutex
-	requests []*Request
+	arrived  int        // requests
+	requests []*Request // the latest of them
 	script   []Step
 	scripts  map[string][]Step     // by lower-case deployment
 	gates    map[string]*admission // by lower-case deployment
@@ -113,8 +115,8 @@ func (s *Server) ScriptDeployment(name string, steps ...Step) {
 	s.scripts[name] = append(s.scripts[name], steps...)
 }
 
-// Requests returns what arrived so far, in order. The caller owns the slice but
-// must not change headers and bodies.
+// Requests returns what arrived so far, in order, as far as it is remembered. The
+// caller owns the slice but must not change headers and bodies.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +132,7 @@ func (s *Server) Requests() []Request {
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests, s.script = nil, nil
+	s.arrived, s.requests, s.script = 0, nil, nil
 	s.scripts = map[string][]Step{}
 	s.gates = map[string]*admission{}
 	s.strikes = map[string]int{}

@@ -321,3 +321,21 @@ func TestConversationOfThirtyTurns(t *testing.T) {
 		messages += `,{"role":"assistant","content":"answer"}`
 	}
 }
+
+func TestRequestsAreRemembered(t *testing.T) {
+	t.Parallel()
+	for remember, want := range map[int]string{0: "a b c d", 1: "d", 3: "b c d", 9: "a b c d"} {
+		sim := azuresim.New(azuresim.Config{Remember: remember})
+		ids := map[string]bool{}
+		for _, model := range strings.Fields("a b c d") {
+			ids[idOf(t, call(t, sim, http.MethodPost, "/v1/chat/completions", `{"model":"`+model+`","messages":[{"role":"user","content":"hello"}]}`))] = true
+		}
+		var got []string
+		for _, r := range sim.Requests() {
+			got = append(got, r.Deployment)
+		}
+		if said := strings.Join(got, " "); said != want || len(ids) != 4 {
+			t.Errorf("of the latest %d requests it remembers %q, want %q; ids %v", remember, said, want, ids)
+		}
+	}
+}

@@ -73,7 +73,8 @@ func demonstration() *dashboard.Demo {
 func simulated() azuresim.Config {
 	const slowly = 20 * time.Millisecond
 	return azuresim.Config{
-		Key: "simulated",
+		Key:      "simulated",
+		Remember: 1,
 		Deployments: map[string]azuresim.Deployment{
 			"gpt-4o-ptu":   {Model: "gpt-4o-2024-11-20", Provisioned: true, TPM: 200_000, ContextWindow: 128_000, MaxOutput: 16_384, Gap: slowly},
 			"gpt-4o":       {Model: "gpt-4o-2024-11-20", TPM: 300_000, RPM: 1_800, ContextWindow: 128_000, MaxOutput: 16_384, Gap: slowly},
