@@ -38,3 +38,27 @@ func TestBatchLinesAreLinesToAll(t *testing.T) {
 		}
 	}, batching()...)
 }
+
+// TestBatchesAskWhomRequestsAsk: a line of a batch goes to a deployment that is asked,
+// unless it names another one itself.
+func TestBatchesAskWhomRequestsAsk(t *testing.T) {
+	t.Parallel()
+	const idle = "  gpt-4o:\n    aliases: [chat]\n    deployments:\n      - { backend: east, deployment: a-batch, weight: 0 }\n      - { backend: west, deployment: z-batch, weight: 0 }\n"
+	const both = "models:\n  both: { deployments: [{ backend: east, deployment: x-both }, { backend: west, deployment: both }] }\n"
+	bubble(t, plain, func(w *world) {
+		for _, tt := range []struct{ model, sent, at string }{
+			{"gpt-4o", "gpt-4o-east", "east/"},
+			{"chat", "gpt-4o-east", "east/"},
+			{"a-batch", "a-batch", "east/"},
+			{"z-batch", "z-batch", "west/"},
+			{"gpt-4o-west", "gpt-4o-west", "west/"},
+			{"d2", "d2", "west/"},
+			{"both", "x-both", "east/"},
+		} {
+			w.uploads("batch", "in.jsonl", job("one", chatJob, of(tt.model, say("x")))).filed(t)
+			if sent := string(w.lastAt(tt.at).Form[1].Value); !strings.Contains(sent, `"model":"`+tt.sent+`"`) {
+				t.Errorf("%s: sent %s", tt.model, sent)
+			}
+		}
+	}, batching("models:\n  gpt-4o:\n    aliases: [chat]\n    deployments:\n", both+idle)...)
+}

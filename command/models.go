@@ -51,7 +51,7 @@ func (b *builder) model(name string, m config.Model) proxy.Model {
 	each, dearest := prices(base, m)
 	return proxy.Model{
 		Name: name, Base: base, Created: b.before.created, Owner: b.owner(m), Does: does(base, t), Regions: b.regions(m), Window: w, Narrowest: narrowest,
-		Counter: counter{b.parts.Encodings.Counter(t)}, Prices: each, Dearest: dearest, Places: b.places(m),
+		Counter: counter{b.parts.Encodings.Counter(t)}, Asked: weighted(m), Prices: each, Dearest: dearest, Places: b.places(m),
 	}
 }
 
@@ -72,6 +72,18 @@ func (b *builder) regions(m config.Model) []string {
 			all = append(all, region)
 		}
 	}
+	return all
+}
+
+// weighted returns the deployments of a model that are asked, sorted.
+func weighted(m config.Model) []string {
+	var all []string
+	for _, d := range m.Deployments {
+		if d.Weight > 0 {
+			all = append(all, d.Backend+"/"+d.Deployment)
+		}
+	}
+	slices.Sort(all)
 	return all
 }
 

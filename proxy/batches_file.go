@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -103,7 +102,7 @@ func (b *batchReader) take(n int, text []byte) error {
 		return badLine(n, line.CustomID, err)
 	}
 	if b.home.deployment == "" {
-		b.home, err = b.g.homeOf(b.team, &model)
+		b.home, err = b.g.homeOf(b.team, &model, line.Request.Model)
 		if err != nil {
 			return badLine(n, line.CustomID, err)
 		}
@@ -166,21 +165,34 @@ func badLine(n int, customID string, err error) error {
 	return &named
 }
 
-// homeOf returns where a file of requests for a model goes.
-func (g *Gateway) homeOf(team Team, model *Model) (owner, error) {
+// homeOf returns where a file of requests for a model goes, whose first asks for it
+// by that name: where a deployment is called so and no model is, or else to the first
+// resource that has the model.
+func (g *Gateway) homeOf(team Team, model *Model, asked string) (owner, error) {
+	var first owner
 	for _, r := range g.cfg.Resources {
-		if o, ok := g.at(team, r); ok {
-			if _, has := model.on(r.Name, ""); has {
-				return o, nil
-			}
+		o, ok := g.at(team, r)
+		if !ok {
+			continue
 		}
+		name, has := model.on(r.Name, asked)
+		if has && name == asked && name != model.Name {
+			return o, nil
+		}
+		if has && first.deployment == "" {
+			first = o
+		}
+	}
+	if first.deployment != "" {
+		return first, nil
 	}
 	return owner{}, openai.BadRequest(openai.CodeInvalidValue, "model", fmt.Sprintf("The model %q is on no resource that keeps files of team %q. "+
 		"Send another model, or have files.backends name a resource that has it.", model.Name, team.Name))
 }
 
 // on returns the name of the model's deployment on a backend: the one that is asked
-// for by its own name, or the first. A model that nobody configured is on any.
+// for by its own name, or the first that is asked at all. A model that nobody
+// configured is on any.
 func (m *Model) on(backend, asked string) (string, bool) {
 	if len(m.Prices) == 0 {
 		return m.Name, true
@@ -188,7 +200,7 @@ func (m *Model) on(backend, asked string) (string, bool) {
 	if _, ok := m.Prices[backend+"/"+asked]; ok {
 		return asked, true
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.Prices)) {
+	for _, name := range m.Asked {
 		if deployment, ok := strings.CutPrefix(name, backend+"/"); ok {
 			return deployment, true
 		}

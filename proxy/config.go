@@ -83,6 +83,7 @@ type Model struct {
 	// smaller than Window's; 0 where none is known.
 	Narrowest int64
 
+	Asked   []string               // those of its deployments that are asked unless one is named, sorted
 	Prices  map[string]usage.Price // of its deployments
 	Dearest usage.Price            // what it costs at most
 
