@@ -103,7 +103,7 @@ func (c *call) readItem(i int, raw json.RawMessage) *Step {
 		Arguments, Input string
 		Output           json.RawMessage
 	}
-	if json.Unmarshal(raw, &o) != nil || json.Unmarshal(raw, &read) != nil {
+	if json.Unmarshal(raw, &o) != nil || o == nil || json.Unmarshal(raw, &read) != nil {
 		at := fmt.Sprintf("input[%d]", i)
 		return invalid("Invalid type for '"+at+"'.", at, "invalid_type")
 	}

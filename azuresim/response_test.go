@@ -185,6 +185,7 @@ func TestResponseEndsAsItMust(t *testing.T) {
 		{"no input", `"model":"m"`, 400, `"code":"missing_required_parameter"`},
 		{"input of no kind", `"model":"m","input":7`, 400, `"param":"input"`},
 		{"item of no kind", `"model":"m","input":[7]`, 400, `"param":"input[0]"`},
+		{"item of nothing", `"model":"m","input":[null]`, 400, `"param":"input[0]"`},
 		{"role", `"model":"m","input":[{"role":"x","content":"y"}]`, 400, `"param":"input[0]"`},
 		{"special tokens", `"model":"m","input":"<|im_start|>"`, 400, "special tokens in the input."},
 		{"reasoning, temperature", `"model":"o","temperature":0.5,"input":"hi"`, 400, `"code":"unsupported_value"`},
