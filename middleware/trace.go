@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"slices"
@@ -185,8 +186,8 @@ func failed(r *usage.Record) bool {
 // errorType returns the kind of a failure: the status, or the code where the status
 // was sent before it.
 func errorType(r *usage.Record) string {
-	if r.Status < http.StatusInternalServerError && r.Code != "" {
-		return r.Code
+	if r.Status < http.StatusInternalServerError {
+		return cmp.Or(r.Code, semconv.ErrorTypeOther.Value.AsString())
 	}
 	return strconv.Itoa(r.Status)
 }

@@ -19,7 +19,8 @@ type genai struct {
 	spent  counters[burnt] // of what follows 1.41; nil: nobody asks for that
 	served *names          // models as answers name them
 
-	statuses map[int]string // as words, which are made once
+	statuses map[int]string  // as words, which are made once
+	reasons  map[string]bool // for which attempts fail, as far as that is told apart
 }
 
 // The labels of series.
@@ -82,7 +83,7 @@ func serverPerTokens() []float64 {
 const latest = "gen_ai_latest_experimental"
 
 func newGenAI(k *maker, m *Metrics) *genai {
-	g := &genai{served: named(map[string]bool{}, true, nil), statuses: map[int]string{}}
+	g := &genai{served: named(map[string]bool{}, true, nil), statuses: map[int]string{}, reasons: m.reasons}
 	for code := 400; code < 600; code++ {
 		g.statuses[code] = strconv.Itoa(code)
 	}
@@ -194,6 +195,10 @@ func (g *genai) offer(r *usage.Record, v *facts) *offers {
 	wrong := ""
 	if r.Status >= 400 {
 		wrong = g.status(r.Status)
+	} else if r.Outcome == usage.UpstreamError || r.Outcome == usage.GatewayError { // behind its status
+		if wrong = v.code; wrong == "" || wrong == other {
+			wrong = unknown
+		}
 	}
 	return g.server.at(offered{r.Operation, v.backend(v.deployment).Provider, v.model, v.served, wrong})
 }
@@ -250,23 +255,29 @@ func (g *genai) spend(r *usage.Record, p *path, i int) {
 	}
 }
 
-// failure returns the error.type of an attempt, "" where it answered.
+// failure returns the error.type of an attempt, as its span has it, "" where it
+// answered.
 func (g *genai) failure(r *usage.Record, i int) string {
 	result, reason := end(r, i)
-	switch {
+	switch status := r.Attempts[i].Status; {
 	case result == resultOK:
 		return ""
-	case reason == "timeout":
+	case status >= 400 && reason != "timeout":
+		return g.status(status)
+	case g.reasons[reason]:
 		return reason
 	default:
-		return g.status(r.Attempts[i].Status)
+		return unknown
 	}
 }
+
+// unknown is the error.type of what has no other.
+const unknown = "_OTHER"
 
 // status returns a status that says what went wrong as the conventions do.
 func (g *genai) status(code int) string {
 	if s, ok := g.statuses[code]; ok {
 		return s
 	}
-	return "_OTHER"
+	return unknown
 }
