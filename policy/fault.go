@@ -138,8 +138,8 @@ func (f fault) aboutDeveloper() bool {
 }
 
 // unsupported returns the parameter that upstream does not take, "" where the
-// complaint is another; developer is the role of that name. Of several that the message names it is the first: the
-// next is the advice.
+// complaint is another; developer is the role of that name. Of several that the
+// message names it is the first: the next is the advice.
 func (f fault) unsupported() string {
 	const ours = "stream_options"
 	switch {

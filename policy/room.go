@@ -52,14 +52,8 @@ func (t *Twin) Room(now time.Time) Room {
 		}
 		return Share{true, max(0, limit-t.sum(now, twinMinute, now, of)), limit}
 	}
-	smaller := func(a, b float64) float64 {
-		if a == 0 || b > 0 && b < a {
-			return b
-		}
-		return a
-	}
 	return Room{
-		Tokens:   share(smaller(float64(t.own.Tokens), t.tokens), (*grain).allTokens),
-		Requests: share(smaller(float64(t.own.Requests), t.requests), (*grain).allRequests),
+		Tokens:   share(least(float64(t.own.Tokens), t.tokens), (*grain).allTokens),
+		Requests: share(least(float64(t.own.Requests), t.requests), (*grain).allRequests),
 	}
 }

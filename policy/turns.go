@@ -5,10 +5,8 @@ import "weir/openai"
 // turns are a conversation's turns. One begins where a user speaks after
 // somebody else and lasts until the next begins, so an assistant's tool calls and
 // their results are always in one turn. System and developer messages belong to
-// none, wherever they stand.
-type turns struct {
-	of [][]int // the messages of each turn
-}
+// none, wherever they stand. Of each turn it has the messages, by their indexes.
+type turns [][]int
 
 // split divides a conversation.
 func split(r *openai.Request) turns {
@@ -18,11 +16,11 @@ func split(r *openai.Request) turns {
 		if m.Role == "system" || m.Role == "developer" {
 			continue
 		}
-		if len(t.of) == 0 || m.Role == "user" && last != "user" {
-			t.of = append(t.of, nil)
+		if len(t) == 0 || m.Role == "user" && last != "user" {
+			t = append(t, nil)
 		}
-		n := len(t.of) - 1
-		t.of[n] = append(t.of[n], i)
+		n := len(t) - 1
+		t[n] = append(t[n], i)
 		last = m.Role
 	}
 	return t
@@ -31,7 +29,7 @@ func split(r *openai.Request) turns {
 // cost returns the tokens of the turns [from, to).
 func (t turns) cost(p Prompt, from, to int) int64 {
 	var n int64
-	for _, turn := range t.of[from:to] {
+	for _, turn := range t[from:to] {
 		for _, m := range turn {
 			if m < len(p.Messages) {
 				n += p.Messages[m]
@@ -44,7 +42,7 @@ func (t turns) cost(p Prompt, from, to int) int64 {
 // members returns the messages of the oldest n turns.
 func (t turns) members(n int) map[int]bool {
 	gone := map[int]bool{}
-	for _, turn := range t.of[:n] {
+	for _, turn := range t[:n] {
 		for _, m := range turn {
 			gone[m] = true
 		}

@@ -9,9 +9,9 @@ import (
 	"weir/openai"
 )
 
-// room is how much of a window is kept for an answer that the client did not
-// bound: so many tokens, but no more than a quarter of the window.
-const room = 1024
+// unbounded is what is kept for an answer that the client did not bound, in tokens,
+// but no more than a quarter of the window.
+const unbounded = 1024
 
 // Window is what a request must fit into. Every zero is no bound.
 type Window struct {
@@ -64,8 +64,28 @@ func (w Window) Input() int64 { return least(w.MaxInput, w.TeamInput) }
 // Output returns the longest answer that may be asked for, 0 for any.
 func (w Window) Output() int64 { return least(w.MaxOutput, w.TeamOutput) }
 
+// Longest returns the longest prompt that fits beside no answer at all, 0 for any,
+// and whether it is the team that allows no more.
+func (w Window) Longest() (prompt int64, team bool) {
+	prompt = least(w.MaxInput, w.Context)
+	if w.TeamInput > 0 && (prompt == 0 || w.TeamInput < prompt) {
+		return w.TeamInput, true
+	}
+	return prompt, false
+}
+
+// bounded returns n, or as much of it as an answer to such a prompt may have.
+func (w Window) bounded(n, prompt int64) int64 {
+	for _, bound := range []int64{w.TeamOutput, w.MaxOutput, w.Context - prompt} {
+		if bound > 0 {
+			n = min(n, bound)
+		}
+	}
+	return n
+}
+
 // least returns the smaller of two bounds, of which 0 is none.
-func least(a, b int64) int64 {
+func least[T int64 | float64](a, b T) T {
 	if a == 0 || b > 0 && b < a {
 		return b
 	}
@@ -111,17 +131,17 @@ func (w Window) fitOutput(r *openai.Request, f *Fitted) error {
 func (w Window) fitPrompt(r *openai.Request, p Prompt, f *Fitted) error {
 	turns := split(r)
 	drop := 0
-	if w.MaxTurns > 0 && len(turns.of) > w.MaxTurns {
-		drop = len(turns.of) - w.MaxTurns
+	if w.MaxTurns > 0 && len(turns) > w.MaxTurns {
+		drop = len(turns) - w.MaxTurns
 		if !w.Trim {
 			return openai.BadRequest(openai.CodeTooManyTurns, "messages", fmt.Sprintf(
 				"The conversation has %d turns, and the policy allows %d. Start a new one, or leave out its oldest turns.",
-				len(turns.of), w.MaxTurns))
+				len(turns), w.MaxTurns))
 		}
 	}
 	total := p.Total - turns.cost(p, 0, drop)
 	turned := drop > 0
-	for w.Trim && w.refuse(total, f.Output) != nil && drop < len(turns.of)-1 {
+	for w.Trim && w.refuse(total, f.Output) != nil && drop < len(turns)-1 {
 		total -= turns.cost(p, drop, drop+1)
 		drop++
 		f.Shortened = true
@@ -139,17 +159,14 @@ func (w Window) fitPrompt(r *openai.Request, p Prompt, f *Fitted) error {
 
 // refuse returns why a prompt of that length does not fit, nil where it does.
 func (w Window) refuse(prompt, output int64) error {
-	limit := cmp.Or(w.MaxInput, w.Context)
-	if w.Context > 0 {
-		limit = min(limit, w.Context)
-	}
+	limit, team := w.Longest()
 	why := ""
-	if w.TeamInput > 0 && (limit == 0 || w.TeamInput < limit) {
-		limit, why = w.TeamInput, " The limit is the policy's max_input_tokens."
+	if team {
+		why = " The limit is the policy's max_input_tokens."
 	}
 	reserve := output
 	if output == 0 && w.Trim {
-		reserve = min(room, w.Context/4)
+		reserve = min(unbounded, w.Context/4)
 	}
 	switch {
 	case limit > 0 && prompt > limit, w.Context > 0 && prompt >= w.Context:
@@ -171,12 +188,7 @@ func (w Window) setOutput(r *openai.Request, f *Fitted) {
 	if f.Output > 0 || w.DefaultOutput == 0 {
 		return
 	}
-	n := w.DefaultOutput
-	for _, bound := range []int64{w.TeamOutput, w.MaxOutput, w.Context - f.Prompt} {
-		if bound > 0 {
-			n = min(n, bound)
-		}
-	}
+	n := w.bounded(w.DefaultOutput, f.Prompt)
 	field := cmp.Or(w.OutputField, "max_tokens")
 	f.Output, f.Lowered, f.Set = n, n, field
 	f.Edits = append(f.Edits, r.Root.Set(field, strconv.FormatInt(n, 10)))
@@ -190,15 +202,11 @@ func (w Window) setOutput(r *openai.Request, f *Fitted) {
 func (w Window) Reserve(f Fitted, usual, choices, burst int64) int64 {
 	output := f.Output
 	if output == 0 {
-		output = room
+		output = unbounded
 		if usual > 0 {
 			output = usual
 		}
-		for _, bound := range []int64{w.TeamOutput, w.MaxOutput, w.Context - f.Prompt} {
-			if bound > 0 {
-				output = min(output, bound)
-			}
-		}
+		output = w.bounded(output, f.Prompt)
 	}
 	const large = 1 << 53
 	choices = max(1, choices)

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"errors"
 
 	"weir/openai"
@@ -164,12 +163,7 @@ func (d *decision) refusing(err error) (rule usage.Rule, ok bool) {
 
 // shortest returns the rule that bounds the prompt.
 func (d *decision) shortest() usage.Rule {
-	w := d.window
-	model := cmp.Or(w.MaxInput, w.Context)
-	if w.Context > 0 {
-		model = min(model, w.Context)
-	}
-	if w.TeamInput > 0 && (model == 0 || w.TeamInput < model) {
+	if _, team := d.window.Longest(); team {
 		return usage.MaxInput
 	}
 	return usage.ContextWindow
