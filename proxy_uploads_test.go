@@ -532,3 +532,15 @@ func TestFormsAreGuarded(t *testing.T) {
 		check(w, w.post(path, fields), 400, "tokens_exceed_team_limit")
 	}, append(limited("tpm: 400, burst_tokens: 400"), edits...)...)
 }
+
+// TestSoundOfAList: a file that is sent as one of a list plays as long as any other.
+func TestSoundOfAList(t *testing.T) {
+	t.Parallel()
+	_, edits := forms(t)
+	bubble(t, plain, func(w *world) {
+		got := w.post("/v1/audio/transcriptions", []field{{"file[]", "a.wav", "audio/wav", sound(2)}, {"model", "", "", "whisper"}, {"response_format", "", "", "text"}})
+		if rec := w.record(); got.status != http.StatusOK || rec.Sound != 2*time.Second || rec.Cost == 0 {
+			t.Errorf("%d %s: %v of sound for %v", got.status, got.body, rec.Sound, rec.Cost)
+		}
+	}, edits...)
+}

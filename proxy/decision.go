@@ -41,7 +41,7 @@ type decision struct {
 	// ids returns the edits that make of the ids in an answer, or in an event of
 	// one, those that the team knows; from is who gave it. Nil: it has none.
 	ids   func(root openai.Value, from string) []openai.Edit
-	names map[string]string // the team's ids, by those of upstream that the request names
+	names map[string]string // what the team knows that upstream may quote of the request, by what it is there
 
 	// ask answers by more than one call; nil: one is sent.
 	ask func(ctx context.Context, rec *usage.Record) (*openai.Answer, error)

@@ -90,20 +90,28 @@ func (g *Gateway) nameMarks(team string) []string {
 	return marks
 }
 
+// marked returns a file's name with a mark in it, behind what a resource may take for
+// directories and cut off.
+func marked(name, mark string) string {
+	at := strings.LastIndexAny(name, `/\`) + 1
+	return name[:at] + mark + name[at:]
+}
+
 // cutMark returns a file's name without the team's mark, and whether it has one.
 func cutMark(name string, marks []string) (string, bool) {
 	for _, mark := range marks {
-		if rest, ok := strings.CutPrefix(name, mark); ok {
-			return rest, true
+		if before, behind, ok := strings.Cut(name, mark); ok {
+			return before + behind, true
 		}
 	}
 	return name, false
 }
 
-// unmarkedName returns a Content-Disposition without the team's mark.
+// unmarkedName returns a Content-Disposition, which may tell a name in two spellings,
+// without the team's mark.
 func (g *Gateway) unmarkedName(team, disposition string) string {
 	for _, mark := range g.nameMarks(team) {
-		disposition = strings.Replace(disposition, mark, "", 1)
+		disposition = strings.ReplaceAll(disposition, mark, "")
 	}
 	return disposition
 }
@@ -143,7 +151,9 @@ func (g *Gateway) uploadFile(c echo.Context) error {
 		usage.From(c.Request().Context()).Outcome = usage.RefusedPolicy
 		return err
 	}
-	file.filename = g.nameMarks(team.Name)[0] + file.filename
+	mark := g.nameMarks(team.Name)[0]
+	file.filename = marked(file.filename, mark)
+	d.names = map[string]string{mark: ""}
 	d.ids = g.files().ids(team.Name, home.deployment)
 	p := &openai.Passage{Path: "files", Body: func(string) (io.ReadCloser, string, int64, error) { return f.sent("", "") }}
 	return g.forward(c, team, d, g.passage(c, team, home, openai.Files, p), release)

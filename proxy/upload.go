@@ -106,13 +106,13 @@ const (
 func (f *form) attached(op openai.Operation) openai.Usage {
 	var u openai.Usage
 	for _, p := range f.parts {
-		switch {
-		case op == openai.ImageEdits && strings.TrimSuffix(p.name, "[]") == "image":
+		switch name := strings.TrimSuffix(p.name, "[]"); {
+		case op == openai.ImageEdits && name == "image":
 			u.Prompt += imageTokens
 			if f.values["input_fidelity"] == "high" {
 				u.Prompt += finerTokens
 			}
-		case op != openai.ImageEdits && p.name == "file":
+		case op != openai.ImageEdits && name == "file":
 			length := soundLength(f.section(p.from, p.to), p.to-p.from)
 			u.Seconds += length.Seconds()
 			u.Prompt += int64(length.Seconds() * soundTokens)
