@@ -4,7 +4,7 @@ import "fmt"
 
 // responsesNames refuses the names of a Responses request in another case.
 func (r *Request) responsesNames() error {
-	err := exactNames(r.Root, "model input instructions prompt tools tool_choice text stream stream_options max_output_tokens temperature store previous_response_id conversation background modalities output_modalities")
+	err := exactNames(r.Root, "model input instructions prompt tools tool_choice text stream stream_options max_output_tokens temperature store previous_response_id conversation background truncation modalities output_modalities")
 	if err != nil {
 		return err
 	}
@@ -56,6 +56,12 @@ func (r *Request) responsesFields() error {
 		return BadRequest(CodeInvalidType, "input", "input must be a string or an array of items.")
 	}
 	return nil
+}
+
+// Truncates reports whether upstream is to leave out the oldest of a conversation that
+// is too long, instead of refusing it.
+func (r *Request) Truncates() bool {
+	return r.Operation == Responses && r.Root.Get("truncation").Is("auto")
 }
 
 // responses visits a Responses request.

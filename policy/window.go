@@ -74,6 +74,21 @@ func (w Window) Longest() (prompt int64, team bool) {
 	return prompt, false
 }
 
+// Left returns what is left of a prompt out of which upstream takes what is too long for
+// the model beside an answer with that bound, 0 for none.
+func (w Window) Left(prompt, output int64) int64 {
+	if output == 0 {
+		output = max(w.DefaultOutput, min(unbounded, w.Context/4))
+	}
+	if most := w.Context - output; most > 0 {
+		prompt = min(prompt, most)
+	}
+	if w.MaxInput > 0 {
+		prompt = min(prompt, w.MaxInput)
+	}
+	return prompt
+}
+
 // bounded returns n, or as much of it as an answer to such a prompt may have.
 func (w Window) bounded(n, prompt int64) int64 {
 	for _, bound := range []int64{w.TeamOutput, w.MaxOutput, w.Context - prompt} {

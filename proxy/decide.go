@@ -103,7 +103,7 @@ func (d *decision) fit(team Team, exactly bool) error {
 			return d.take(fitted)
 		}
 	}
-	prompt := d.model.Counter.Prompt(d.request)
+	prompt := d.count()
 	d.fitted.Prompt, d.fitted.Output = prompt.Total, d.request.MaxTokens
 	fitted, err := d.window.Fit(d.request, prompt)
 	if err != nil {
@@ -114,6 +114,15 @@ func (d *decision) fit(team Team, exactly bool) error {
 		return nil
 	}
 	return d.take(fitted)
+}
+
+// count returns the length of the prompt that the model reads.
+func (d *decision) count() policy.Prompt {
+	prompt := d.model.Counter.Prompt(d.request)
+	if d.request.Truncates() {
+		prompt.Total = d.window.Left(prompt.Total, d.request.MaxTokens)
+	}
+	return prompt
 }
 
 // boundOf returns the field that bounds the answer of an operation, "" where that
