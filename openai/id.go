@@ -17,9 +17,10 @@ import (
 // MinSecret is the length of the shortest secret that signs ids, in bytes.
 const MinSecret = 16
 
-// maxOwner is how much of a deployment's name an id carries, in bytes. An id of
-// Azure's own and the longest name make one of less than 200 characters.
-const maxOwner = 96
+// maxOwner is how much of a deployment's name an id carries, in bytes: at least its
+// backend, of 64. An id of Azure's own and the longest name make one of less than 200
+// characters.
+const maxOwner = 100
 
 // maxID is the longest id that is looked at.
 const maxID = 4 << 10

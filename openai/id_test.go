@@ -103,14 +103,14 @@ func TestIDs(t *testing.T) {
 
 func TestOwner(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", 97)
-	for _, name := range []string{"", "a/b", long[:96]} {
+	long := strings.Repeat("x", 64) + "/" + strings.Repeat("x", 36) // a backend's name has 64 at most
+	for _, name := range []string{"", "a/b", long[:100]} {
 		if got := openai.Owner(name); got != name {
 			t.Errorf("Owner(%q) = %q", name, got)
 		}
 	}
 	a, b := openai.Owner(long+"a"), openai.Owner(long+"b")
-	if len(a) != 96 || len(b) != 96 || a == b || !strings.HasPrefix(a, long[:60]) {
+	if len(a) != 100 || len(b) != 100 || a == b || !strings.HasPrefix(a, long[:65]) {
 		t.Errorf("Owner of long names: %q and %q", a, b)
 	}
 }
