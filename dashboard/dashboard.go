@@ -98,7 +98,7 @@ func (d *Dashboard) Take(_ context.Context, r *usage.Record) {
 	d.team(r.Team).add(end, r)
 	d.holder(holder{r.Team, r.Key}).add(end, r)
 	for i := range r.Attempts {
-		d.place(r.Attempts[i].Deployment).add(end, &r.Attempts[i], i == len(r.Attempts)-1 && r.Outcome == usage.UpstreamError)
+		d.place(r.Attempts[i].Deployment).add(end, &r.Attempts[i], r.Result(i))
 	}
 	for c := range d.waiting {
 		select {

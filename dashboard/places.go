@@ -30,20 +30,21 @@ func newPlaceSeries() *placeSeries {
 	return &placeSeries{steps: newWindow[tries](step, steps), waits: newWindow[histogram](minute, minutes)}
 }
 
-// add counts an attempt. Failed is that its request did by it, as where an answer has
-// broken off.
-func (p *placeSeries) add(end time.Time, a *usage.Attempt, failed bool) {
+// add counts an attempt, by how it ended. What a request or a client did is no failure
+// of its deployment.
+func (p *placeSeries) add(end time.Time, a *usage.Attempt, result usage.Result) {
 	t := p.steps.of(end)
 	if t == nil {
 		return
 	}
 	t.attempts++
-	switch {
-	case a.Status == throttling:
+	switch result {
+	case usage.Throttled:
 		t.throttled++
-	case a.Reason != "", failed:
+	case usage.Failed:
 		t.failed++
-	default:
+	case usage.Refused, usage.Abandoned:
+	case usage.Answered:
 		if h := p.waits.of(end); h != nil {
 			h.observe(a.Duration, shortestWait)
 		}

@@ -79,7 +79,7 @@ func (e *entry) fill(r *usage.Record) {
 		if a.Temperature != nil {
 			temperature = *a.Temperature
 		}
-		attempts = append(attempts, attempt{a.Deployment, a.Reason, a.Status, a.Sent, temperature, a.Wait, a.Duration})
+		attempts = append(attempts, attempt{a.Deployment, r.Failure(i), a.Status, a.Sent, temperature, a.Wait, a.Duration})
 	}
 	*e = entry{
 		start: r.Start, attempts: attempts, shadowed: append(shadowed, r.Shadowed...),

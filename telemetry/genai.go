@@ -258,9 +258,9 @@ func (g *genai) spend(r *usage.Record, p *path, i int) {
 // failure returns the error.type of an attempt, as its span has it, "" where it
 // answered.
 func (g *genai) failure(r *usage.Record, i int) string {
-	result, reason := end(r, i)
+	reason := r.Failure(i)
 	switch status := r.Attempts[i].Status; {
-	case result == resultOK:
+	case reason == "":
 		return ""
 	case status >= 400 && reason != "timeout":
 		return g.status(status)

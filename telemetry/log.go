@@ -126,9 +126,9 @@ func (l *line) changed(r *usage.Record) {
 // retryReasons returns why each attempt but an answering one failed.
 func retryReasons(r *usage.Record) []string {
 	var reasons []string
-	for _, a := range r.Attempts {
-		if a.Reason != "" {
-			reasons = append(reasons, a.Reason)
+	for i := range r.Attempts {
+		if reason := r.Failure(i); reason != "" {
+			reasons = append(reasons, reason)
 		}
 	}
 	return reasons

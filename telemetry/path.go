@@ -126,7 +126,7 @@ func (m *Metrics) find(p *path, k *kind, r *usage.Record) {
 		p.decisions = q.decisions.at(decider{r.Policy, r.Shadow})
 	}
 	if k.answered {
-		p.answer = m.attempts.at(p.deployment, resultOK, "")
+		p.answer = m.attempts.at(p.deployment, usage.Answered, "")
 	}
 	if g := m.genai; g != nil && r.Operation != "" {
 		p.offer = g.offer(r, &p.facts)
