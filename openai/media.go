@@ -133,6 +133,24 @@ func Sound(root Value) int {
 	return n
 }
 
+// Heard returns how many bytes of sound an event of a realtime client holds: a piece of
+// what is spoken, or the sound in items.
+func Heard(event Value) int {
+	n := decoded(event.Get("audio")) + heardIn(event.Get("item"))
+	for _, item := range event.Get("response").Get("input").Elements() {
+		n += heardIn(item)
+	}
+	return n
+}
+
+// heardIn is Heard of an item.
+func heardIn(item Value) (n int) {
+	for _, part := range item.Get("content").Elements() {
+		n += decoded(part.Get("audio"))
+	}
+	return n
+}
+
 // decoded returns how many bytes a text in base64 stands for, 0 for what is no text.
 func decoded(v Value) int {
 	const bytes, letters = 3, 4

@@ -77,7 +77,7 @@ func (s *session) permit(ctx context.Context, t *terms, req *openai.Request) (*o
 			return nil, refused(ctx, s.team, s.rec, s.d, err)
 		}
 	}
-	s.context += s.voice.asked(req.Root)
+	said += s.voice.asked(req.Root)
 	if !req.Root.Get("type").Is("response.create") {
 		s.learn(t, req, said)
 		return req, nil
@@ -104,7 +104,7 @@ func (s *session) learn(t *terms, req *openai.Request, said int64) {
 		if bound, name := boundIn(session); name != "" {
 			s.bound, s.bounded = t.atMost(bound), name
 		}
-	case kind.Is("conversation.item.create"):
+	case kind.Is("conversation.item.create"), kind.Is("input_audio_buffer.append"):
 		s.context += said
 	}
 }

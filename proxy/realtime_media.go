@@ -17,7 +17,7 @@ type voice struct {
 }
 
 // asked takes note of an event of the client, and returns how many tokens of sound it
-// adds to the conversation. Much sound comes in pieces that are less than a token.
+// holds. Much sound comes in pieces that are less than a token.
 func (v *voice) asked(root openai.Value) (heard int64) {
 	if aloud, ok := openai.Aloud(root.Get("session")); ok && aloud {
 		v.wished = true // for the contrary upstream is waited for
@@ -26,9 +26,9 @@ func (v *voice) asked(root openai.Value) (heard int64) {
 	for _, item := range root.Get("response").Get("input").Elements() {
 		v.media = v.media.And(openai.MediaOf(item))
 	}
-	if root.Get("type").Is("input_audio_buffer.append") {
+	if sent := openai.Heard(root); sent > 0 {
 		v.media.AudioInput = true
-		v.begun += int64(len(root.Get("audio").Bytes())) * 3 / 4
+		v.begun += int64(sent)
 		heard, v.begun = v.begun/soundRate, v.begun%soundRate
 		v.sound += heard
 	}

@@ -72,6 +72,26 @@ func TestVoice(t *testing.T) {
 	}
 }
 
+// TestVoiceHearsItems holds that sound counts in whatever event it is sent.
+func TestVoiceHearsItems(t *testing.T) {
+	t.Parallel()
+	part := `{"content":[{"type":"input_text","text":"hi"},{"type":"input_audio","audio":"` + strings.Repeat("A", 48000*4/3) + `"}]}`
+	for _, event := range []string{
+		`{"type":"conversation.item.create","item":` + part + `}`,
+		`{"type":"response.create","response":{"input":[` + part + `]}}`,
+		`{"type":"input_audio_buffer.append","audio":"` + strings.Repeat("A", 48000*4/3) + `"}`,
+	} {
+		root, err := openai.ReadValue([]byte(event))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v voice
+		if got := v.asked(root); got != 10 || v.sound != 10 || !v.media.AudioInput {
+			t.Errorf("%.40s: a second of sound is %d tokens, %d of them sound", event, got, v.sound)
+		}
+	}
+}
+
 // TestVoiceAddsUpSound holds that sound is as long in many small pieces as in one.
 func TestVoiceAddsUpSound(t *testing.T) {
 	t.Parallel()
