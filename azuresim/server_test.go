@@ -327,7 +327,7 @@ func TestRequestsAreRemembered(t *testing.T) {
 	for remember, want := range map[int]string{0: "a b c d", 1: "d", 3: "b c d", 9: "a b c d"} {
 		sim := azuresim.New(azuresim.Config{Remember: remember})
 		ids := map[string]bool{}
-		for _, model := range strings.FieldsSeq("a b c d") {
+		for model := range strings.FieldsSeq("a b c d") {
 			ids[idOf(t, call(t, sim, http.MethodPost, "/v1/chat/completions", `{"model":"`+model+`","messages":[{"role":"user","content":"hello"}]}`))] = true
 		}
 		var got []string
