@@ -26,6 +26,7 @@ const maxAdminBody = 64 << 10
 func (g *Gateway) admin(metrics http.Handler) http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = writeAdminError
+	e.IPExtractor = func(r *http.Request) string { return callers(g.now.Load().file)(r) }
 	free := map[string]bool{}
 	everybody := func(path string, h echo.HandlerFunc) {
 		free[path] = true

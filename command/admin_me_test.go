@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -87,5 +88,45 @@ func TestMeSaysWhoseFault(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestMeCountsAddresses: keys that fail on the admin port count against the address that
+// they come from, whatever a header says, but for that of a proxy that is trusted.
+func TestMeCountsAddresses(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		trusted string
+		last    int // what the 21st is answered
+	}{
+		{"no proxy is trusted", "", http.StatusTooManyRequests},
+		{"another is", `server: { trusted_proxies: ["198.51.100.0/24"] }`, http.StatusTooManyRequests},
+		{"this one is", `server: { trusted_proxies: ["192.0.2.7/32"] }`, http.StatusUnauthorized},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g, err := Build(t.Context(), parsed(t, mine+tt.trusted), Parts{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = g.Close(t.Context()) })
+			for i := range 21 {
+				w := called(g, http.MethodGet, dashboard.MePath, func(r *http.Request) {
+					r.RemoteAddr = "192.0.2.7:50000"
+					r.Header.Set("Api-Key", "guessed")
+					r.Header.Set("X-Forwarded-For", "203.0.113."+strconv.Itoa(i))
+					r.Header.Set("X-Real-Ip", "203.0.113."+strconv.Itoa(i))
+				})
+				want := http.StatusUnauthorized
+				if i == 20 {
+					want = tt.last
+				}
+				if w.Code != want {
+					t.Errorf("failure %d is answered %d, want %d", i, w.Code, want)
+				}
+			}
+		})
 	}
 }

@@ -209,10 +209,7 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 func (b *builder) echo(api *proxy.Gateway, gate *gate, me echo.HandlerFunc) http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = proxy.WriteError
-	e.IPExtractor = echo.ExtractIPDirect()
-	if trusted := b.file.Server.TrustedProxies; len(trusted) > 0 {
-		e.IPExtractor = echo.ExtractIPFromXFFHeader(trust(trusted)...)
-	}
+	e.IPExtractor = callers(b.file)
 	sinks := b.parts.Sinks
 	if b.file.Telemetry.AccessLog.Enabled {
 		sinks = append(slices.Clone(sinks), telemetry.NewAccessLog(b.parts.Log, b.file.Telemetry.AccessLog.Exclude))
@@ -229,6 +226,15 @@ func (b *builder) echo(api *proxy.Gateway, gate *gate, me echo.HandlerFunc) http
 	keys, open := b.keys()
 	api.Routes(e, middleware.Drain(gate.draining), middleware.Auth(keys, open, b.state.throttle))
 	return e
+}
+
+// callers returns what tells the address of who calls: that of the connection, or what
+// a proxy says that is trusted.
+func callers(f *config.File) echo.IPExtractor {
+	if trusted := f.Server.TrustedProxies; len(trusted) > 0 {
+		return echo.ExtractIPFromXFFHeader(trust(trusted)...)
+	}
+	return echo.ExtractIPDirect()
 }
 
 func trust(proxies []netip.Prefix) []echo.TrustOption {
