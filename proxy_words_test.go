@@ -90,26 +90,3 @@ func (w *world) overview(path string) string {
 	}
 	return answer.Body.String()
 }
-
-// TestSchemesAreTwo: whatever a client says that it came by, a span has a scheme that
-// there is.
-func TestSchemesAreTwo(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct{ name, header, value, want string }{
-		{"nothing said", "X-Other", "", "http"},
-		{"a proxy with a certificate", "X-Forwarded-Proto", "https", "https"},
-		{"in capitals", "X-Forwarded-Proto", "HTTPS", "https"},
-		{"a text", "X-Forwarded-Proto", "CANARY " + strings.Repeat(".", 4<<10), "http"},
-		{"a text elsewhere", "X-Url-Scheme", "CANARY", "http"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			traced(t, func(w *world, kept *tracetest.InMemoryExporter) {
-				w.chat(say("hello"), tt.header, tt.value)
-				if got := told(ended(kept)[0])["url.scheme"].AsString(); got != tt.want {
-					t.Errorf("url.scheme is %.60q, want %q", got, tt.want)
-				}
-			})
-		})
-	}
-}

@@ -101,7 +101,7 @@ func asked(c echo.Context) []attribute.KeyValue {
 	req := c.Request()
 	out := []attribute.KeyValue{
 		semconv.HTTPRequestMethodKey.String(knownMethod(req.Method)),
-		semconv.URLScheme(scheme(c)),
+		semconv.URLScheme(c.Scheme()),
 		semconv.NetworkProtocolVersion(strings.TrimPrefix(strings.TrimSuffix(req.Proto, ".0"), "HTTP/")),
 	}
 	if route := c.Path(); route != "" {
@@ -119,15 +119,6 @@ func asked(c echo.Context) []attribute.KeyValue {
 		}
 	}
 	return out
-}
-
-// scheme returns by which of the two that there are a request came, also where a proxy
-// has the certificate. Whatever else a client says of it is not told.
-func scheme(c echo.Context) string {
-	if strings.EqualFold(c.Scheme(), "https") {
-		return "https"
-	}
-	return "http"
 }
 
 // became returns what a span says of what became of a request.
