@@ -2,10 +2,12 @@ package main_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +91,28 @@ func TestRefusedUploadsAreQuotedWithoutMark(t *testing.T) {
 	bubbleOf(t, plain, func(p *command.Parts) { p.Transport = &via{refuses} }, func(w *world) {
 		if got := w.uploads("assistants", "a.exe", "x"); got.status != http.StatusBadRequest || got.message() != "Invalid extension of a.exe" {
 			t.Errorf("%d %s", got.status, got.body)
+		}
+	})
+}
+
+// TestMarksAreNotPlanted: who knows another team's mark puts no file into its listing.
+func TestMarksAreNotPlanted(t *testing.T) {
+	t.Parallel()
+	s := &shelf{}
+	bubbleShelf(t, s, func(w *world) {
+		mine := w.uploads("user_data", "a.txt", "x").filed(t)
+		for _, at := range slices.Sorted(maps.Keys(s.files)) {
+			mark := strings.TrimSuffix(s.files[at][0].Filename, "a.txt")
+			for _, name := range []string{mark + "b", mark + "/b", "dir/" + mark + "b", mark + "/" + mark + "b", `\` + mark + "b", mark} {
+				body, kind := written(t, field{name: "purpose", value: "user_data"}, field{name: "file", filename: name, value: "x"})
+				if up := w.do(w.t.Context(), http.MethodPost, "/v1/files", body, append(asOther(), "Content-Type", kind)...); up.status != http.StatusOK {
+					t.Errorf("%s: %d %s", name, up.status, up.body)
+				}
+			}
+		}
+		ids, _ := listing(t, w.gets("files").body)
+		if slices.ContainsFunc(ids, func(id string) bool { return id != mine.ID }) || len(ids) != 1 {
+			t.Errorf("listed %q, of which %s is its own; kept %v", ids, mine.ID, s.files)
 		}
 	})
 }

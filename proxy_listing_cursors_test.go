@@ -79,10 +79,10 @@ func (s *shelf) list(w http.ResponseWriter, at, after string) {
 }
 
 // bubbleShelf runs test in a world whose resources are a shelf.
-func bubbleShelf(t *testing.T, s *shelf, test func(w *world), edits ...string) {
+func bubbleShelf(t *testing.T, s *shelf, test func(w *world)) {
 	t.Helper()
 	s.files = map[string][]shelved{}
-	bubbleOf(t, plain, func(p *command.Parts) { p.Transport = s }, test, edits...)
+	bubbleOf(t, plain, func(p *command.Parts) { p.Transport = s }, test)
 }
 
 // follows goes along a listing to its end, and returns the names of what it showed.

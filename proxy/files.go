@@ -90,22 +90,27 @@ func (g *Gateway) nameMarks(team string) []string {
 	return marks
 }
 
-// marked returns a file's name with a mark in it, behind what a resource may take for
-// directories and cut off.
+// marked returns a file's name with a mark in it.
 func marked(name, mark string) string {
-	at := strings.LastIndexAny(name, `/\`) + 1
+	at := lastStep(name)
 	return name[:at] + mark + name[at:]
 }
 
-// cutMark returns a file's name without the team's mark, and whether it has one.
+// cutMark returns a file's name without the team's mark, and whether it has one: where
+// marked puts it, and nowhere else, for what stands there no other team has written.
 func cutMark(name string, marks []string) (string, bool) {
+	at := lastStep(name)
 	for _, mark := range marks {
-		if before, behind, ok := strings.Cut(name, mark); ok {
-			return before + behind, true
+		if rest, ok := strings.CutPrefix(name[at:], mark); ok {
+			return name[:at] + rest, true
 		}
 	}
 	return name, false
 }
+
+// lastStep returns where a file's name begins behind what a resource may take for
+// directories and cut off.
+func lastStep(name string) int { return strings.LastIndexAny(name, `/\`) + 1 }
 
 // unmarkedName returns a Content-Disposition, which may tell a name in two spellings,
 // without the team's mark.
