@@ -23,6 +23,20 @@ func TestTopShowsNoSigns(t *testing.T) {
 	}
 }
 
+// TestUsageShowsNoSigns is the same of the table of usage.
+func TestUsageShowsNoSigns(t *testing.T) {
+	t.Parallel()
+	const sign = "\x1b]0;mine\x07"
+	name := "search" + sign
+	var out strings.Builder
+	if err := writeTable(&out, usageList{Zone: "UTC" + sign, By: []string{"team", "day" + sign}, Data: []usageRow{{Team: &name, Requests: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\x07") {
+		t.Errorf("drawn %q", out.String())
+	}
+}
+
 // TestTopLongVersion: the first line is one, however long the version of a build is.
 func TestTopLongVersion(t *testing.T) {
 	t.Parallel()

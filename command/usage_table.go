@@ -23,7 +23,7 @@ const (
 func writeTable(w io.Writer, list usageList) error {
 	var b strings.Builder
 	const form = "2006-01-02 15:04"
-	fmt.Fprintf(&b, "Usage from %s to %s, %s\n\n", list.Since.Format(form), list.Until.Format(form), list.Zone)
+	fmt.Fprintf(&b, "Usage from %s to %s, %s\n\n", list.Since.Format(form), list.Until.Format(form), printable(list.Zone))
 	rows := slices.Clone(list.Data)
 	slices.SortStableFunc(rows, func(a, b usageRow) int {
 		return cmp.Or(
@@ -33,7 +33,7 @@ func writeTable(w io.Writer, list usageList) error {
 	})
 	var head []string
 	for _, by := range list.By {
-		head = append(head, strings.ToUpper(by))
+		head = append(head, printable(strings.ToUpper(by)))
 	}
 	grid := [][]string{append(head, "REQUESTS", "ERRORS", "REFUSED", "INPUT", "OUTPUT", "COST")}
 	total := usageRow{}
