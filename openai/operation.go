@@ -57,6 +57,17 @@ func (o Operation) Hears() bool { return o == Transcriptions || o == Translation
 // those of the Responses API do. The others' are chunks.
 func (o Operation) Typed() bool { return o != Chat && o != Completions }
 
+// Largest returns how many bytes an answer to the operation may have, and an event
+// of one that is streamed: one that may hold images or vectors may have more.
+func (o Operation) Largest() int {
+	switch o {
+	case Embeddings, Images, ImageEdits, Responses, Compact:
+		return 64 << 20
+	default:
+		return 16 << 20
+	}
+}
+
 // ParseAs returns the view of a request for an operation. The error is an *Error
 // that names the field at fault; what does not decide anything here is left for
 // upstream to judge. The body must not change while the request is used.

@@ -7,9 +7,6 @@ import (
 	"io"
 )
 
-// MaxEvent is the largest event of a stream, in bytes.
-const MaxEvent = 8 << 20
-
 // readSize is how much a stream reads at once, at first.
 const readSize = 4 << 10
 
@@ -32,6 +29,7 @@ type Stream struct {
 	Facts // of all events read so far
 
 	src      io.Reader
+	most     int  // bytes that an event may have
 	typed    bool // its events say their type
 	kept     bool // it tells what was made before
 	behind   bool // it is what is left of one: that may be nothing
@@ -53,10 +51,12 @@ type Stream struct {
 }
 
 // NewStream returns a reader of the stream of chunks that src carries.
-func NewStream(src io.Reader) *Stream { return &Stream{src: src} }
+func NewStream(src io.Reader) *Stream { return NewStreamOf(Chat, src) }
 
 // NewStreamOf returns a reader of the stream that answers an operation.
-func NewStreamOf(op Operation, src io.Reader) *Stream { return &Stream{src: src, typed: op.Typed()} }
+func NewStreamOf(op Operation, src io.Reader) *Stream {
+	return &Stream{src: src, most: op.Largest(), typed: op.Typed()}
+}
 
 // NewKeptStream returns a reader of the stream that tells again what was made before.
 // That it failed then is an end like any other, and no failure of now. Behind is that
@@ -221,8 +221,8 @@ func (s *Stream) fill() {
 		s.buf = s.buf[:copy(s.buf, s.buf[s.from:])]
 		s.from = 0
 	}
-	if len(s.buf) >= MaxEvent {
-		s.err = fmt.Errorf("an event is larger than %d bytes", MaxEvent)
+	if len(s.buf) >= s.most {
+		s.err = fmt.Errorf("an event is larger than %d bytes", s.most)
 		return
 	}
 	if len(s.buf) == cap(s.buf) {

@@ -205,7 +205,8 @@ func TestStreamTakesLargeEvents(t *testing.T) {
 	chunk := func(n int) string {
 		return `{"choices":[{"index":0,"delta":{"content":"` + strings.Repeat("x", n) + `"}}]}`
 	}
-	for _, n := range []int{1 << 20, openai.MaxEvent - 100} {
+	most := openai.Chat.Largest()
+	for _, n := range []int{1 << 20, most - 100} {
 		src := sse(chunkRole, chunk(n), chunkFinish, "[DONE]")
 		for how, r := range map[string]io.Reader{"whole": strings.NewReader(src), "by halves": iotest.HalfReader(strings.NewReader(src))} {
 			events, _, end := readAll(r)
@@ -214,12 +215,25 @@ func TestStreamTakesLargeEvents(t *testing.T) {
 			}
 		}
 	}
-	for _, src := range []string{sse(chunkRole, chunk(openai.MaxEvent)), sse(chunkRole) + "data: " + strings.Repeat("x", openai.MaxEvent), sse(chunkRole) + strings.Repeat(": ping pong\n", openai.MaxEvent/10)} {
+	for _, src := range []string{sse(chunkRole, chunk(most)), sse(chunkRole) + "data: " + strings.Repeat("x", most), sse(chunkRole) + strings.Repeat(": ping pong\n", most/10)} {
 		events, _, end := readAll(strings.NewReader(src))
 		_, isCut := errors.AsType[*openai.CutError](end)
-		if want := "openai: the stream was cut: an event is larger than 8388608 bytes"; len(events) != 1 || !isCut || end.Error() != want {
+		if want := fmt.Sprintf("openai: the stream was cut: an event is larger than %d bytes", most); len(events) != 1 || !isCut || end.Error() != want {
 			t.Errorf("%d bytes: %d events, end %v, want 1, %s", len(src), len(events), end, want)
 		}
+	}
+}
+
+// TestResponsesMayHoldImages: the last event of a response repeats all of it, and so the
+// images that its tools have made.
+func TestResponsesMayHoldImages(t *testing.T) {
+	t.Parallel()
+	whole := `{"type":"response.completed","response":{"output":[{"type":"image_generation_call","result":"` + strings.Repeat("A", 20<<20) +
+		`"}],"usage":{"input_tokens":7,"output_tokens":9}}}`
+	s := openai.NewStreamOf(openai.Responses, strings.NewReader("event: response.completed\ndata: "+whole+"\n\n"))
+	e, err := s.Next()
+	if _, end := s.Next(); err != nil || string(e.Data) != whole || !errors.Is(end, io.EOF) || s.Usage.Prompt != 7 || s.Usage.Completion != 9 {
+		t.Errorf("%d bytes, %v, then %v; usage %+v", len(e.Data), err, end, s.Usage)
 	}
 }
 

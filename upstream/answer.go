@@ -14,12 +14,8 @@ import (
 	"weir/policy"
 )
 
-// The largest answers that are read whole.
-const (
-	maxAnswer = 16 << 20
-	maxData   = 64 << 20 // of one that holds images or vectors
-	maxError  = 1 << 20
-)
+// maxError is the largest error that is read, in bytes.
+const maxError = 1 << 20
 
 // hang is how long a stream may stay away altogether before a client that gives
 // up on it has a point.
@@ -118,11 +114,7 @@ func (a *attempt) plain(resp *http.Response) (io.Reader, error) {
 
 // whole reads a plain answer. It is handed on only when all of it is there.
 func (a *attempt) whole(resp *http.Response) (*openai.Answer, policy.Outcome) {
-	limit := int64(maxAnswer)
-	if op := a.call.Request.Operation; op == openai.Embeddings || op == openai.Images || op == openai.ImageEdits {
-		limit = maxData
-	}
-	body, err := a.read(resp, limit)
+	body, err := a.read(resp, int64(a.call.Request.Operation.Largest()))
 	if err != nil {
 		if out := a.broken(err); out.Class != policy.Interrupted {
 			return nil, out
