@@ -533,14 +533,18 @@ func TestFormsAreGuarded(t *testing.T) {
 	}, append(limited("tpm: 400, burst_tokens: 400"), edits...)...)
 }
 
-// TestSoundOfAList: a file that is sent as one of a list plays as long as any other.
-func TestSoundOfAList(t *testing.T) {
+// TestSoundByAnyName: a file plays as long as any other whose name a resource may take
+// for that of the file.
+func TestSoundByAnyName(t *testing.T) {
 	t.Parallel()
 	_, edits := forms(t)
 	bubble(t, plain, func(w *world) {
-		got := w.post("/v1/audio/transcriptions", []field{{"file[]", "a.wav", "audio/wav", sound(2)}, {"model", "", "", "whisper"}, {"response_format", "", "", "text"}})
-		if rec := w.record(); got.status != http.StatusOK || rec.Sound != 2*time.Second || rec.Cost == 0 {
-			t.Errorf("%d %s: %v of sound for %v", got.status, got.body, rec.Sound, rec.Cost)
+		for _, name := range []string{"file", "file[]", "File"} {
+			w.east.Script(azuresim.Step{Status: http.StatusOK, Body: "said", Header: http.Header{"Content-Type": {"text/plain"}}})
+			got := w.post("/v1/audio/transcriptions", []field{{name, "a.wav", "audio/wav", sound(2)}, {"model", "", "", "whisper"}, {"response_format", "", "", "text"}})
+			if rec := w.record(); got.status != http.StatusOK || rec.Sound != 2*time.Second || rec.Cost == 0 {
+				t.Errorf("%s: %d %s: %v of sound for %v", name, got.status, got.body, rec.Sound, rec.Cost)
+			}
 		}
 	}, edits...)
 }

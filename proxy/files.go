@@ -184,7 +184,7 @@ func (f *form) file() (*part, error) {
 	var file *part
 	for i := range f.parts {
 		p := &f.parts[i]
-		if !strings.EqualFold(strings.TrimSuffix(p.name, "[]"), "file") {
+		if p.folded() != "file" {
 			continue
 		}
 		switch {

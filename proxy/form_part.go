@@ -59,7 +59,7 @@ func foreignToNames(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r
 // field reports whether a part is one of the fields that decide something. One that
 // another reader could take for it is refused.
 func (p *part) field(known string) (bool, error) {
-	folded := strings.TrimSuffix(strings.ToLower(p.name), "[]")
+	folded := p.folded()
 	switch {
 	case !hasField(known, folded):
 		return false, nil
@@ -71,6 +71,10 @@ func (p *part) field(known string) (bool, error) {
 		return true, nil
 	}
 }
+
+// folded returns the part's name as those readers take it that ignore its case, and
+// that it may be one of a list.
+func (p *part) folded() string { return strings.TrimSuffix(strings.ToLower(p.name), "[]") }
 
 func hasField(list, name string) bool { return strings.Contains(" "+list+" ", " "+name+" ") }
 

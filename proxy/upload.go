@@ -106,7 +106,7 @@ const (
 func (f *form) attached(op openai.Operation) openai.Usage {
 	var u openai.Usage
 	for _, p := range f.parts {
-		switch name := strings.TrimSuffix(p.name, "[]"); {
+		switch name := p.folded(); {
 		case op == openai.ImageEdits && name == "image":
 			u.Prompt += imageTokens
 			if f.values["input_fidelity"] == "high" {
