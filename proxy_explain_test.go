@@ -210,3 +210,17 @@ func TestCalibration(t *testing.T) {
 		}
 	}, "search:", limitedTeam)
 }
+
+// TestExplainedWithoutMessages: what has no messages is explained with none of them, in
+// an array as ever.
+func TestExplainedWithoutMessages(t *testing.T) {
+	t.Parallel()
+	bubble(t, plain, func(w *world) {
+		for path, model := range map[string]string{"embeddings": "text-embedding-3-small", "completions": "gpt-35-turbo-instruct", "audio/speech": "gpt-4o-mini-tts"} {
+			got := w.do(w.t.Context(), http.MethodPost, "/v1/"+path, `{"model":"`+model+`","input":"hello","prompt":"hello"}`, "X-Weir-Explain", "1")
+			if got.status != http.StatusOK || !strings.Contains(got.body, `"messages":[]`) || len(w.asked()) != 0 {
+				t.Errorf("%s: %d %s", path, got.status, got.body)
+			}
+		}
+	}, all()...)
+}

@@ -141,7 +141,7 @@ func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 10
 
 func explained(p policy.Prompt) explainedPrompt {
 	return explainedPrompt{
-		Total: p.Total, Messages: p.Messages, Tools: p.Tools, ResponseFormat: p.ResponseFormat,
+		Total: p.Total, Messages: append([]int64{}, p.Messages...), Tools: p.Tools, ResponseFormat: p.ResponseFormat,
 		Prediction: p.Prediction, Overhead: p.Overhead, Images: p.Images, Estimated: p.Estimated,
 	}
 }
