@@ -86,7 +86,8 @@ type Answer struct {
 
 	// Close must be called once the answer has been relayed, with nil, or given
 	// up, with the reason. A *CutError is held against the deployment, and so is
-	// an error event that the stream ended in, unless the caller is to blame.
+	// an error event that the stream ended in, unless the caller is to blame. Called
+	// again it does nothing.
 	Close func(err error)
 }
 

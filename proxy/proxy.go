@@ -177,6 +177,7 @@ func (g *Gateway) forward(c echo.Context, team Team, d *decision, call *openai.C
 		}
 		return err
 	}
+	defer answer.Close(errLeft) // where handing it on has failed; it is closed once
 	release()
 	if d.stream {
 		d.request = nil // it must not be held for so long
