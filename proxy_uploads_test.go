@@ -443,8 +443,12 @@ func TestFormsNeedRoom(t *testing.T) {
 		if code, _, _ := got.code(); got.status != http.StatusInsufficientStorage || code != "no_room_for_upload" || strings.Contains(got.body, dir) || got.header.Get("X-Should-Retry") != "false" {
 			t.Errorf("%d %s", got.status, got.body)
 		}
-		if rec := w.record(); rec.Outcome != usage.GatewayError {
+		rec := w.record()
+		if rec.Outcome != usage.GatewayError {
 			t.Errorf("recorded %s", rec.Outcome)
+		}
+		if log := w.log.String(); !strings.Contains(log, "no such file or directory") || !strings.Contains(log, `"msg":"fault"`) || !strings.Contains(log, rec.RequestID) {
+			t.Errorf("why is not in the log:\n%s", log)
 		}
 	}, edits...)
 }

@@ -32,6 +32,7 @@ func TestFaultsAreLogged(t *testing.T) {
 		{"a fault", errors.New("quota: negative cost"), t.Context(), true},
 		{"a fault inside", fmt.Errorf("proxy: reserving: %w", errors.New("quota: negative cost")), t.Context(), true},
 		{"one that clients see", fmt.Errorf("wrapped: %w", openai.BadRequest("c", "p", "quota: negative cost")), t.Context(), false},
+		{"one that clients see, and what is behind it", &openai.Error{Status: http.StatusInsufficientStorage, Fault: errors.New("quota: negative cost")}, t.Context(), true},
 		{"the router's", echo.NewHTTPError(http.StatusNotFound, "quota: negative cost"), t.Context(), false},
 		{"the client has left", context.Canceled, left, false},
 	} {

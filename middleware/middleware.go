@@ -153,20 +153,25 @@ func Recover(log *slog.Logger) echo.MiddlewareFunc {
 				err = &openai.Error{Status: http.StatusInternalServerError, Code: openai.CodeInternal, Message: "The gateway failed to handle the request."}
 			}()
 			err = next(c)
-			if hidden(err) && !c.Response().Committed && c.Request().Context().Err() == nil {
+			if fault := hidden(err); fault != nil && !c.Response().Committed && c.Request().Context().Err() == nil {
 				r := usage.From(c.Request().Context())
-				log.Error("fault", "error", err, "request_id", r.RequestID, "trace_id", r.TraceID, "span_id", r.SpanID)
+				log.Error("fault", "error", fault, "request_id", r.RequestID, "trace_id", r.TraceID, "span_id", r.SpanID)
 			}
 			return err
 		}
 	}
 }
 
-// hidden reports whether an error is neither one that clients see nor the router's.
-func hidden(err error) bool {
-	_, shown := errors.AsType[*openai.Error](err)
-	_, routing := errors.AsType[*echo.HTTPError](err)
-	return err != nil && !shown && !routing
+// hidden returns what no client is to see of an error, nil where that is nothing: all
+// of one that is neither made for clients nor the router's.
+func hidden(err error) error {
+	if e, ok := errors.AsType[*openai.Error](err); ok {
+		return e.Fault
+	}
+	if _, ok := errors.AsType[*echo.HTTPError](err); ok {
+		return nil
+	}
+	return err
 }
 
 // Drain refuses requests while draining reports true.

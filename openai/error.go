@@ -59,8 +59,8 @@ const (
 	CodeAdminForbidden    = "admin_forbidden"
 )
 
-// Error is an error that a client may see. Everything in it is safe to show:
-// no prompt, no key, no other team's name.
+// Error is an error that a client may see. Everything in it but Fault is safe to
+// show: no prompt, no key, no other team's name.
 type Error struct {
 	Status  int    // of HTTP
 	Message string // what happened, with which value, where, and what to do
@@ -70,6 +70,8 @@ type Error struct {
 
 	RetryAfter time.Duration // when to try again; 0 says nothing
 	NoRetry    bool          // trying again cannot help
+
+	Fault error // of the gateway's own, for its log alone; nil: none is behind it
 }
 
 // BadRequest returns a 400.

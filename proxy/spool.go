@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -76,10 +75,10 @@ func (s *spool) open() error {
 // noRoom returns the error that an upload cannot be kept. What the system says of
 // it names paths, and is for the log alone.
 func noRoom(err error) error {
-	return errors.Join(&openai.Error{
-		Status: http.StatusInsufficientStorage, Code: openai.CodeNoRoom, NoRetry: true,
+	return &openai.Error{
+		Status: http.StatusInsufficientStorage, Code: openai.CodeNoRoom, NoRetry: true, Fault: fmt.Errorf("proxy: keeping an upload: %w", err),
 		Message: "The gateway has no room to keep the upload for as long as it takes. Have server.upload_dir name a directory that it can write to, with room.",
-	}, fmt.Errorf("proxy: keeping an upload: %w", err))
+	}
 }
 
 // section returns the bytes from one offset to another, anew for each reader.
