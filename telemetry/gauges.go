@@ -53,10 +53,8 @@ func (m *Metrics) gauges(k *maker) {
 		}
 	}))
 	k.gauge("weir.model.available", "Whether any deployment of a model takes requests: 1 or 0.", func(o metric.Float64Observer) {
-		if s := m.sources.Load(); s != nil && s.Models != nil {
-			for model, available := range s.Models() {
-				o.Observe(bit(available), metric.WithAttributes(attribute.String("model", m.words.Load().models.fold(model))))
-			}
+		for model, available := range m.available() {
+			o.Observe(bit(available), metric.WithAttributes(attribute.String("model", model)))
 		}
 	})
 	k.gauge("weir.upstream.remaining.tokens", "What is left of a deployment's tokens a minute, as it last said.", m.left(func(d Deployment) usage.Number { return d.Tokens }))
@@ -87,6 +85,20 @@ func (m *Metrics) gauges(k *maker) {
 			o.Observe(1, metric.WithAttributes(attribute.String("hash", *hash)))
 		}
 	})
+}
+
+// available returns whether models take requests, as they are told: of several that
+// fall together, whether any does.
+func (m *Metrics) available() map[string]bool {
+	told := map[string]bool{}
+	if s := m.sources.Load(); s != nil && s.Models != nil {
+		words := m.words.Load()
+		for model, available := range s.Models() {
+			name := words.models.fold(model)
+			told[name] = told[name] || available
+		}
+	}
+	return told
 }
 
 // deployments returns what observes each deployment.
