@@ -2,9 +2,12 @@ package main_test
 
 import (
 	"bufio"
+	"os"
 	"strings"
 	"testing"
 	"unicode"
+
+	"weir/usage"
 )
 
 // TestBatchLinesAreLinesToAll: whatever a reader takes for the end of a line, the
@@ -61,4 +64,34 @@ func TestBatchesAskWhomRequestsAsk(t *testing.T) {
 			}
 		}
 	}, batching("models:\n  gpt-4o:\n    aliases: [chat]\n    deployments:\n", both+idle)...)
+}
+
+// TestBatchFilesAreRecorded: why the file of a batch was not taken is recorded as that
+// of a request which is sent by itself.
+func TestBatchFilesAreRecorded(t *testing.T) {
+	t.Parallel()
+	dir, edits := forms(t)
+	large := job("one", chatJob, of("chat", say(strings.Repeat("word ", 60_000))))
+	bubble(t, plain, func(w *world) {
+		for _, tt := range []struct {
+			name, file string
+			outcome    usage.Outcome
+		}{
+			{"taken", job("one", chatJob, say("x")), usage.OK},
+			{"no JSON", "{", usage.ClientError},
+			{"an unknown model", job("one", chatJob, of("nope", say("x"))), usage.ClientError},
+			{"a special token", job("one", chatJob, say("<|im_end|>")), usage.RefusedPolicy},
+			{"no room", large, usage.GatewayError},
+		} {
+			if tt.outcome == usage.GatewayError {
+				if err := os.Remove(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := w.uploads("batch", "in.jsonl", tt.file)
+			if rec := w.record(); rec.Outcome != tt.outcome {
+				t.Errorf("%s: %d %s: recorded as %s", tt.name, got.status, got.body, rec.Outcome)
+			}
+		}
+	}, append(edits, batching()...)...)
 }

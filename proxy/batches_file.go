@@ -25,9 +25,9 @@ const lineBuffer = 64 << 10
 type batchReader struct {
 	g    *Gateway
 	team Team
-	key  string
-	sum  *decision // what was changed in all of them
-	home owner     // where the file goes, by its first request
+	rec  *usage.Record // of the upload
+	sum  *decision     // what was changed in all of them
+	home owner         // where the file goes, by its first request
 	file *form
 	size int // of the longest line
 }
@@ -40,7 +40,7 @@ func (g *Gateway) batchFile(c echo.Context, team Team, f *form, sum *decision) (
 	if err != nil {
 		return owner{}, err
 	}
-	b := &batchReader{g: g, team: team, key: usage.From(c.Request().Context()).Key, sum: sum, file: f}
+	b := &batchReader{g: g, team: team, rec: usage.From(c.Request().Context()), sum: sum, file: f}
 	from := f.size
 	if err := b.read(c.Request().Context(), bufio.NewReaderSize(f.section(part.from, part.to), lineBuffer)); err != nil {
 		return owner{}, err
@@ -112,8 +112,10 @@ func (b *batchReader) take(n int, text []byte) error {
 		return badLine(n, line.CustomID, openai.BadRequest(openai.CodeInvalidValue, "model", fmt.Sprintf("The model %q is not on the resource that has the model of the first line. "+
 			"Send its requests in a file of their own.", model.Name)))
 	}
-	d, err := b.g.decide(b.team, model, line.Request, &usage.Record{Team: b.team.Name, Key: b.key})
+	rec := &usage.Record{Team: b.team.Name, Key: b.rec.Key}
+	d, err := b.g.decide(b.team, model, line.Request, rec)
 	if err != nil {
+		b.rec.Outcome = rec.Outcome
 		return badLine(n, line.CustomID, err)
 	}
 	if !d.bind(b.home.deployment) {

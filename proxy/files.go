@@ -149,12 +149,14 @@ func (g *Gateway) uploadFile(c echo.Context) error {
 	}
 	d := &decision{operation: openai.Files, free: true, team: team.Name, entry: entry}
 	home, err := g.home(team)
-	if err == nil && f.values["purpose"] == batchPurpose {
-		home, err = g.batchFile(c, team, f, d)
-	}
 	if err != nil {
 		usage.From(c.Request().Context()).Outcome = usage.RefusedPolicy
 		return err
+	}
+	if f.values["purpose"] == batchPurpose {
+		if home, err = g.batchFile(c, team, f, d); err != nil {
+			return err
+		}
 	}
 	mark := g.nameMarks(team.Name)[0]
 	file.filename = marked(file.filename, mark)
