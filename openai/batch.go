@@ -17,7 +17,7 @@ func ParseBatchLine(line []byte) (BatchLine, error) {
 	var l BatchLine
 	root, err := ParseValue(line)
 	if err != nil || root.Kind() != Object {
-		return l, BadRequest(CodeInvalidJSON, "", "It is not one JSON object in UTF-8 without duplicate names.")
+		return l, BadRequest(CodeInvalidJSON, "", "It is not one JSON object in UTF-8, without duplicate names and without a byte order mark.")
 	}
 	l.CustomID = root.Get("custom_id").Text()
 	if err := exactNames(root, "custom_id method url body"); err != nil {
