@@ -32,6 +32,9 @@ func durable(f *config.File) bool { return f.State.Ledger.Durability == "strict"
 func (s *state) openLedger(ctx context.Context, f *config.File, log *slog.Logger) error {
 	l := f.State.Ledger
 	cfg := usage.LedgerConfig{Strict: durable(f), Retain: l.Retain, Log: log}
+	if f.PassThrough != "" {
+		cfg.Models = maxPassed
+	}
 	if err := ledgerFile(l.Path); err != nil {
 		return err
 	}

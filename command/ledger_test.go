@@ -2,11 +2,15 @@ package command
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"weir/config"
+	"weir/usage"
 )
 
 // TestLedgerCannotBeOpened holds that a gateway whose ledger cannot be opened does not
@@ -51,5 +55,42 @@ func TestLedgerCannotBeOpened(t *testing.T) {
 	}
 	if info, err := os.Stat(held); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the ledger's file is %v, %v; want it for its owner alone", info.Mode(), err)
+	}
+}
+
+// TestLedgerOfNamesThatClientsMakeUp holds that where clients name models as they like
+// no more of them are told apart than the documents say, and where the configuration
+// names them all are.
+func TestLedgerOfNamesThatClientsMakeUp(t *testing.T) {
+	t.Parallel()
+	free, problems := config.FromEnvironment(config.Options{Getenv: func(name string) (string, bool) {
+		v, ok := map[string]string{"AZURE_OPENAI_ENDPOINT": "https://a.openai.azure.com", "AZURE_OPENAI_API_KEY": "0123456789abcdef"}[name]
+		return v, ok
+	}})
+	if free == nil {
+		t.Fatal(problems)
+	}
+	for _, tt := range []struct {
+		name string
+		file *config.File
+		want int
+	}{{"without a file", free, 257}, {"with one", handed(t, handing), 1000}} {
+		st := &state{}
+		if err := st.openLedger(t.Context(), tt.file, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 1000 {
+			st.ledger.Take(t.Context(), &usage.Record{Team: "a", Model: fmt.Sprint("m", i), Outcome: usage.ClientError})
+		}
+		if err := st.ledger.Close(t.Context()); err != nil { // what waits is written
+			t.Error(err)
+		}
+		sums, err := st.ledger.Usage(t.Context(), usage.Query{By: []string{"model"}})
+		if err != nil || len(sums) != tt.want {
+			t.Errorf("%s: %d models, %v; want %d", tt.name, len(sums), err, tt.want)
+		}
+		if err := st.db.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -69,7 +69,7 @@ func (c *Calibrations) model(name string) *Calibration {
 		c.models = map[string]*Calibration{}
 	}
 	if c.models[name] == nil && len(c.models) >= maxCalibrated {
-		name = "other"
+		name = other
 	}
 	if c.models[name] == nil {
 		c.models[name] = &Calibration{Model: name}

@@ -21,6 +21,7 @@ type LedgerConfig struct {
 	Strict  bool             // no answer ends before its row is on disk; otherwise a kill loses what came in the last 100 ms at most
 	Retain  time.Duration    // of rows, by when they began; 0: for ever. Sums are kept for 400 days at least
 	MaxRows int64            // the newest that are kept, for a database in memory; 0: any number
+	Models  int              // the first that are told apart, where clients name them as they like: all others are "other"; 0: any number
 	Queue   int              // the most rows that wait to be written; 0: 10,000
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // of changes between writing and failing; nil: none
@@ -76,6 +77,7 @@ type Ledger struct {
 	waiting int   // entries in pending and in the writer's hands
 	seq     int64
 	begun   map[*Record]*beginning
+	models  names
 	state   LedgerState
 	full    bool // a row has found no room
 	told    bool // that is in the log
@@ -102,7 +104,7 @@ func OpenLedger(ctx context.Context, cfg LedgerConfig) (*Ledger, error) {
 		sums: &statements{db: cfg.DB, text: func(n int) string { return insertSums(cfg.Dialect, n) }},
 		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		closing: make(chan struct{}), done: make(chan struct{}),
-		pending: &batch{}, number: 1, begun: map[*Record]*beginning{},
+		pending: &batch{}, number: 1, begun: map[*Record]*beginning{}, models: names{most: cfg.Models},
 	}
 	if err := l.open(ctx); err != nil {
 		l.release()
@@ -196,6 +198,7 @@ func (l *Ledger) begin(r *Record, wait bool) (b *beginning, written <-chan struc
 	case l.begun[r] != nil:
 		return nil, nil, errors.New("usage: entering a request: it has begun already")
 	}
+	l.models.fold(&row)
 	l.seq++
 	b = &beginning{seq: l.seq, key: keyOf(&row), held: row.ReservedCost, batch: l.number, place: len(l.pending.entries)}
 	l.begun[r] = b
@@ -241,6 +244,7 @@ func (l *Ledger) enter(r *Record, row Row) (written <-chan struct{}, rouse bool)
 	rouse = l.cfg.Strict || l.pending.empty() || len(l.pending.entries) == gathered-1
 	b := l.begun[r]
 	delete(l.begun, r)
+	l.models.fold(&row)
 	switch p := l.pending; {
 	case l.closed:
 		l.state.Lost++

@@ -284,6 +284,39 @@ func TestLedgerGroups(t *testing.T) {
 	})
 }
 
+// TestLedgerTellsFewModelsApart holds that names that clients make up take no room
+// beyond the bound, and that what they cost is not lost.
+func TestLedgerTellsFewModelsApart(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *store) {
+		l := s.ledger(t, usage.LedgerConfig{Models: 2})
+		for i := range 500 {
+			r := &usage.Record{
+				Start: noon(), RequestID: strconv.Itoa(i), Team: "a", Key: "k", Model: "m" + strconv.Itoa(i%100), ReservedCost: 5,
+			}
+			if i%3 == 0 {
+				if err := l.Begin(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.Deployment, r.Outcome, r.Input, r.Cost = "azure/"+r.Model, usage.OK, 1, 2
+			l.Take(t.Context(), r)
+		}
+		closeLedger(t, l)
+		want := []usage.Sum{
+			{Model: "m0", Deployment: "azure/m0", Requests: 5, Input: 5, Cost: 10},
+			{Model: "m1", Deployment: "azure/m1", Requests: 5, Input: 5, Cost: 10},
+			{Model: "other", Deployment: "other", Requests: 490, Input: 490, Cost: 980},
+		}
+		if diff := cmp.Diff(want, sums(t, l, usage.Query{By: []string{"model", "deployment"}})); diff != "" {
+			t.Errorf("Usage (-want +got):\n%s", diff)
+		}
+		var n int
+		if err := s.db.QueryRowContext(t.Context(), `SELECT count(*) FROM weir_sums`).Scan(&n); err != nil || n > 6 {
+			t.Errorf("%d sums, %v; want no more than six", n, err)
+		}
+	})
+}
+
 // TestLedgerSpendsWhatRuns holds that requests that run count at their estimate, and
 // those whose process died, until they end.
 func TestLedgerSpendsWhatRuns(t *testing.T) {
