@@ -157,15 +157,16 @@ func (d decision) snapshot() quota.Snapshot {
 		}
 		if f := float64(amount-a.used) / float64(amount); f < budget {
 			budget = f
-			s.Budget = quota.Level{Account: a.ID, Limit: amount, Remaining: max(0, amount-a.used), Reset: d.untilNext(a)}
+			s.Budget = quota.Level{Account: a.ID, Limit: amount, Remaining: max(0, amount-a.used), Reset: untilNext(d.now, a.until)}
 		}
 	}
 	return s
 }
 
-// untilNext returns how long the window of a budget lasts yet.
-func (d decision) untilNext(s state) time.Duration {
-	return (s.until.Sub(d.now) + time.Millisecond - 1).Truncate(time.Millisecond)
+// untilNext returns how long it is from now until the window of a budget ends, in
+// whole milliseconds.
+func untilNext(now, until time.Time) time.Duration {
+	return (until.Sub(now) + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
 // refusal returns the worst of what refuses a cost and so many slots.
@@ -217,7 +218,7 @@ func (d decision) refuseSpend(all []quota.ExceededError, a state, spend int64) [
 	if spend > amount {
 		e.Permanent = true
 	} else {
-		e.Wait = d.untilNext(a)
+		e.Wait = untilNext(d.now, a.until)
 	}
 	return append(all, e)
 }

@@ -117,9 +117,7 @@ func (v sight) standing(a quota.Account, now time.Time) quota.Standing {
 		s.Tokens = v.tokens.under(of, since).snapshot(a.ID)
 	}
 	if amount := min(a.Limits.Budget.Amount, most); amount > 0 && now.Before(v.until) {
-		d := decision{now: now}
-		h := hold{Account: a, until: v.until}
-		s.Budget = quota.Level{Account: a.ID, Limit: amount, Remaining: max(0, amount-v.used), Reset: d.untilNext(state{hold: &h})}
+		s.Budget = quota.Level{Account: a.ID, Limit: amount, Remaining: max(0, amount-v.used), Reset: untilNext(now, v.until)}
 	}
 	return s
 }
