@@ -211,12 +211,12 @@ func (a *attempt) outgoing(ctx context.Context) (*http.Request, error) {
 // sent.
 func (r *run) additions(m *member) added {
 	var add added
-	if m.Temperature != Fixed && !m.fixed.holds() {
+	if m.Temperature != Fixed && !m.lessons.fixed.holds() {
 		add.temperature = r.temperature
 	}
-	add.usage = r.call.Request.Stream && !r.call.Request.Operation.Typed() && !r.call.Request.IncludeUsage && !m.noUsage.holds()
+	add.usage = r.call.Request.Stream && !r.call.Request.Operation.Typed() && !r.call.Request.IncludeUsage && !m.lessons.noUsage.holds()
 	add.bound = r.call.Added
-	if add.bound != "" && r.call.Request.Operation == openai.Chat && m.swapped.holds() {
+	if add.bound != "" && r.call.Request.Operation == openai.Chat && m.lessons.swapped.holds() {
 		add.bound = otherBound(add.bound)
 	}
 	return add

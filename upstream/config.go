@@ -9,9 +9,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -111,33 +108,6 @@ func (d *Deployment) ID() string { return d.Backend + "/" + d.Name }
 type Credential interface {
 	Authorize(ctx context.Context, h http.Header) error
 }
-
-// APIKey is a resource's key. It prints as nothing, in whatever it is held: what
-// is behind a pointer is not printed.
-type APIKey struct{ key *string }
-
-// NewAPIKey returns the credential that is a key.
-func NewAPIKey(key string) APIKey { return APIKey{&key} }
-
-// Authorize sets the api-key header.
-func (k APIKey) Authorize(_ context.Context, h http.Header) error {
-	if k.key == nil {
-		return errors.New("upstream: there is no key")
-	}
-	h["Api-Key"] = []string{*k.key}
-	return nil
-}
-
-// Format prints a word in the key's place, whatever the verb.
-func (APIKey) Format(s fmt.State, _ rune) {
-	_, _ = io.WriteString(s, secret) // the printer's own buffer
-}
-
-// LogValue returns a word in the key's place.
-func (APIKey) LogValue() slog.Value { return slog.StringValue(secret) }
-
-// secret stands for a key.
-const secret = "[secret]"
 
 // Timeouts bound the parts of an attempt. Zero is no bound.
 type Timeouts struct {

@@ -20,6 +20,28 @@ type renewer interface {
 	Renew(refused http.Header) bool
 }
 
+// APIKey is a resource's key. It prints as nothing, in whatever it is held: what
+// is behind a pointer is not printed.
+type APIKey struct{ key *string }
+
+// NewAPIKey returns the credential that is a key.
+func NewAPIKey(key string) APIKey { return APIKey{&key} }
+
+// Authorize sets the api-key header.
+func (k APIKey) Authorize(_ context.Context, h http.Header) error {
+	if k.key == nil {
+		return errors.New("upstream: there is no key")
+	}
+	h["Api-Key"] = []string{*k.key}
+	return nil
+}
+
+// Format prints a word in the key's place, whatever the verb.
+func (APIKey) Format(s fmt.State, _ rune) { hide(s) }
+
+// LogValue returns a word in the key's place.
+func (APIKey) LogValue() slog.Value { return slog.StringValue(secret) }
+
 // keyIn returns the key that a header holds.
 func keyIn(h http.Header) string {
 	if key := h.Get("Api-Key"); key != "" {
@@ -187,6 +209,9 @@ func (d *Deployment) passes() bool {
 	_, ok := d.Credential.(CallersToken)
 	return ok
 }
+
+// secret stands for a key, or for a token.
+const secret = "[secret]"
 
 // hide writes a word in a secret's place.
 func hide(w io.Writer) {

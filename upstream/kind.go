@@ -103,14 +103,8 @@ func (b bearer) Authorize(ctx context.Context, h http.Header) error {
 
 // Renew reports whether there is another key than the one that was refused.
 func (b bearer) Renew(refused http.Header) bool {
-	inner, ok := b.inner.(interface {
-		Renew(refused http.Header) bool
-	})
-	if !ok {
-		return false
-	}
-	key := strings.TrimPrefix(refused.Get("Authorization"), "Bearer ")
-	return inner.Renew(http.Header{"Api-Key": {key}})
+	inner, ok := b.inner.(renewer)
+	return ok && inner.Renew(refused)
 }
 
 // fits reports whether a call may go to the deployment at all: whether it is in

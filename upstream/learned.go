@@ -15,6 +15,9 @@ import (
 // lessons is what a deployment's answers have shown of it. The zero value has
 // seen none.
 type lessons struct {
+	fixed     learned // it refuses a temperature
+	noUsage   learned // it refuses stream_options
+	swapped   learned // it wants the other field for the output bound
 	developer learned // it refuses the role developer
 
 	mu     sync.Mutex
@@ -140,9 +143,9 @@ func (m *member) learnedOf() (model string, facts []string) {
 		name string
 		of   *learned
 	}{
-		{"fixed_temperature", &m.fixed},
-		{"no_stream_options", &m.noUsage},
-		{"other_output_bound", &m.swapped},
+		{"fixed_temperature", &m.lessons.fixed},
+		{"no_stream_options", &m.lessons.noUsage},
+		{"other_output_bound", &m.lessons.swapped},
 		{"no_developer_role", &m.lessons.developer},
 	} {
 		if f.of.holds() {

@@ -27,9 +27,6 @@ type seat struct {
 type health struct {
 	breaker *breaker
 	lessons lessons
-	fixed   learned // it refuses a temperature
-	noUsage learned // it refuses stream_options
-	swapped learned // it wants the other field for the output bound
 
 	mu        sync.Mutex
 	twin      *policy.Twin // of its admission; nil nobody asks

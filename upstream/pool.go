@@ -27,7 +27,8 @@ type Pool struct {
 }
 
 // Stop breaks off everything that is under way, for good, also what was begun on
-// pools that this one has followed: nothing is begun any more. Streams that have begun end as if their deployments had failed.
+// pools that this one has followed: nothing is begun any more. Streams that have
+// begun end as if their deployments had failed.
 func (p *Pool) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -159,14 +159,14 @@ func (r *run) rest(m *member, o policy.Outcome, act policy.Action) {
 func (r *run) mend(m *member, param string) {
 	switch param {
 	case "temperature":
-		m.fixed.learn()
+		m.lessons.fixed.learn()
 		r.temperature = nil
 	case "stream_options":
-		m.noUsage.learn()
+		m.lessons.noUsage.learn()
 	case r.call.Added:
-		m.swapped.learn()
+		m.lessons.swapped.learn()
 	default:
-		m.swapped.forget()
+		m.lessons.swapped.forget()
 	}
 }
 
@@ -266,7 +266,7 @@ func (r *run) cool(m *member) {
 	if kind == Unknown {
 		kind = r.group.temperature
 	}
-	if kind == Fixed || m.fixed.holds() || kind == Unknown && first == nil {
+	if kind == Fixed || m.lessons.fixed.holds() || kind == Unknown && first == nil {
 		return
 	}
 	now := r.temperature

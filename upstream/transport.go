@@ -62,10 +62,9 @@ type resource struct {
 }
 
 // Warm makes a connection to every resource that the pool before this one did not
-// have, so that the first request need not.
-// It asks each for the head of its root, without a credential, which no resource
-// counts or bills; what it answers does not matter. It returns when all have
-// answered or failed, or when ctx ends.
+// have, so that the first request need not. It asks each for the head of its root,
+// without a credential, which no resource counts or bills; what it answers does not
+// matter. It returns when all have answered or failed, or when ctx ends.
 func (p *Pool) Warm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, warming)
 	defer cancel()
