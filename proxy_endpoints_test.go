@@ -289,6 +289,9 @@ func TestCompletions(t *testing.T) {
 		{"the default", `"<|endoftext|>"`, "", 200, "", ""},
 		{"a special token", `"a <|endoftext|> b"`, "", 400, "special_tokens_in_input", "prompt"},
 		{"a special token of many", `["x","a <|im_start|> b"]`, "", 400, "special_tokens_in_input", "prompt[1]"},
+		{"a special token by its number", `[9906,100257,1917]`, "", 400, "special_tokens_in_input", "prompt[1]"},
+		{"a special token's number of many", `[[9906],[1917,100264]]`, "", 400, "special_tokens_in_input", "prompt[1][1]"},
+		{"a number that is no token", `[9906,1e2]`, "", 400, "special_tokens_in_input", "prompt[1]"},
 		{"a window", strconv.Quote(strings.Repeat("word ", 20_000)), "", 400, "context_length_exceeded", "prompt"},
 	}
 	for _, tt := range tests {

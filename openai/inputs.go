@@ -154,6 +154,26 @@ func (r *Request) Inputs(visit func(text Value, tokens int64)) {
 	}
 }
 
+// Tokens calls visit with every token that is sent as its number to be read by a model
+// that answers, until it returns false: those of the prompt of a completion.
+func (r *Request) Tokens(visit func(token Value) bool) {
+	if r.Operation == Completions {
+		eachToken(r.Root.Get("prompt"), visit)
+	}
+}
+
+func eachToken(v Value, visit func(token Value) bool) bool {
+	if v.Kind() != Array || v.At(0).Kind() == String {
+		return v.Kind() != Number || visit(v)
+	}
+	for _, e := range v.Elements() {
+		if !eachToken(e, visit) {
+			return false
+		}
+	}
+	return true
+}
+
 func eachInput(v Value, visit func(text Value, tokens int64)) {
 	switch v.Kind() {
 	case String:

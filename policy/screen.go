@@ -93,6 +93,34 @@ func (s Screen) Check(r *openai.Request) ([]openai.Edit, error) {
 	return edits, err
 }
 
+// CheckNumbers refuses a request that sends tokens as numbers, and special ones among
+// them, unless the mode is Allow: there is no text in them that could be escaped.
+// Special says which numbers stand for no text of the model's. The error is an
+// *openai.Error that names the number and its place.
+func (s Screen) CheckNumbers(r *openai.Request, special func(token int64) bool) error {
+	if s.Mode == Allow {
+		return nil
+	}
+	var err error
+	r.Tokens(func(token openai.Value) bool {
+		if n, whole := token.Int(); whole && !special(n) {
+			return true
+		}
+		field := token.Path()
+		err = openai.BadRequest(openai.CodeSpecialTokens, field, fmt.Sprintf(
+			"Failed to generate output due to special tokens in the input. %s, at %s, is no token of text in this model's vocabulary. Remove it.",
+			shortened(token.Raw()), field))
+		return false
+	})
+	return err
+}
+
+// shortened returns a number as a message may quote it.
+func shortened(number []byte) string {
+	const most = 32
+	return string(number[:min(len(number), most)])
+}
+
 // mayHold reports whether a body could hold a special token in any spelling:
 // each has two bars, plain or as an escape.
 func mayHold(body []byte) bool {

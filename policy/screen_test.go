@@ -349,3 +349,38 @@ func TestScreenOfOtherOperations(t *testing.T) {
 		})
 	}
 }
+
+// TestScreenOfNumbers holds that tokens are found that are sent as numbers, where a
+// model reads them that answers with text.
+func TestScreenOfNumbers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		op    openai.Operation
+		body  string
+		field string // "" finds nothing
+	}{
+		{openai.Completions, `{"prompt":[1,2,99]}`, ""},
+		{openai.Completions, `{"prompt":[1,100,2]}`, "prompt[1]"},
+		{openai.Completions, `{"prompt":[[1],[2,3,100]]}`, "prompt[1][2]"},
+		{openai.Completions, `{"prompt":[1.5]}`, "prompt[0]"},
+		{openai.Completions, `{"prompt":[1e1]}`, "prompt[0]"},
+		{openai.Completions, `{"prompt":["100","x"]}`, ""},
+		{openai.Completions, `{"prompt":"100"}`, ""},
+		{openai.Completions, `{}`, ""},
+		{openai.Embeddings, `{"input":[100]}`, ""},
+	}
+	special := func(token int64) bool { return token >= 100 }
+	for _, tt := range tests {
+		r := parseAs(t, tt.op, tt.body)
+		for _, mode := range []policy.SpecialTokens{"", policy.Reject, policy.Escape} {
+			err := policy.NewScreen(mode).CheckNumbers(r, special)
+			e, refused := errors.AsType[*openai.Error](err)
+			if refused != (tt.field != "") || refused && (e.Code != openai.CodeSpecialTokens || e.Param != tt.field || !strings.Contains(e.Message, tt.field)) {
+				t.Errorf("%s %q: %v, want %q", tt.body, mode, err, tt.field)
+			}
+		}
+		if err := policy.NewScreen(policy.Allow).CheckNumbers(r, special); err != nil {
+			t.Errorf("%s, allowed: %v", tt.body, err)
+		}
+	}
+}

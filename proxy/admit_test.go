@@ -23,6 +23,7 @@ type flat struct{}
 func (flat) Prompt(*openai.Request) policy.Prompt { return policy.Prompt{Total: 5} }
 func (flat) Bound(*openai.Request) int64          { return 5 }
 func (flat) Text([]byte) int64                    { return 1 }
+func (flat) Special(int64) bool                   { return false }
 
 // ends is an upstream, a journal and a body that end a request each in their way;
 // nil: they do not.

@@ -53,6 +53,9 @@ func (d *decision) note(err error) {
 
 // screen looks for special tokens.
 func (d *decision) screen(team Team) error {
+	if err := team.Screen.CheckNumbers(d.request, d.model.Counter.Special); err != nil {
+		return err
+	}
 	edits, err := team.Screen.Check(d.request)
 	if err != nil || len(edits) == 0 {
 		return err

@@ -37,6 +37,8 @@ type Counter interface {
 	Bound(r *openai.Request) int64
 	// Text returns what a text comes to, as part of an answer.
 	Text(text []byte) int64
+	// Special reports whether a token's number stands for no text.
+	Special(token int64) bool
 }
 
 // Outputs tells how long answers are.

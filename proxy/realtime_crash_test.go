@@ -25,6 +25,7 @@ type broken struct{}
 func (broken) Prompt(*openai.Request) policy.Prompt { panic("broken") }
 func (broken) Bound(*openai.Request) int64          { panic("broken") }
 func (broken) Text([]byte) int64                    { panic("broken") }
+func (broken) Special(int64) bool                   { panic("broken") }
 
 // direct asks one address for every WebSocket.
 type direct struct{ url string }

@@ -29,6 +29,7 @@ type nought struct{}
 func (nought) Prompt(*openai.Request) policy.Prompt { return policy.Prompt{} }
 func (nought) Bound(*openai.Request) int64          { return 0 }
 func (nought) Text([]byte) int64                    { return 0 }
+func (nought) Special(int64) bool                   { return false }
 
 // texts answers every call with a text.
 type texts struct{ content io.Reader }

@@ -42,6 +42,24 @@ func (c *Counter) Model() Model { return c.model }
 // character.
 func (c *Counter) Text(b []byte) int { return c.vocab().count(b, math.MaxInt) }
 
+// Special reports whether a token's number stands for no text: for a special token, or
+// for nothing.
+//
+// Source: the vocabularies of tiktoken 0.14.
+func (c *Counter) Special(token int64) bool {
+	end, hole := int64(199_998), int64(-1)
+	switch c.model.Encoding {
+	case R50K:
+		end = 50_256
+	case P50K:
+		end, hole = 50_281, 50_256
+	case CL100K:
+		end = 100_256
+	default:
+	}
+	return token < 0 || token >= end || token == hole
+}
+
 // CountLimit returns the tokens of a text and true; or, where there are more than
 // limit, some number above it and false, without reading the whole text.
 func (c *Counter) CountLimit(b []byte, limit int) (int, bool) {
