@@ -45,11 +45,7 @@ func (m *Metrics) Watch(s Sources) { m.sources.Store(&s) }
 func (m *Metrics) gauges(k *maker) {
 	k.gauge("weir.deployment.state", "What a deployment is doing: 1 for its state, 0 for the others.", m.deployments(func(o metric.Float64Observer, d Deployment) {
 		for _, s := range states() {
-			now := 0.
-			if s == d.State {
-				now = 1
-			}
-			o.Observe(now, metric.WithAttributes(attribute.String("deployment", d.Name), attribute.String("state", s)))
+			o.Observe(bit(s == d.State), metric.WithAttributes(attribute.String("deployment", d.Name), attribute.String("state", s)))
 		}
 	}))
 	k.gauge("weir.model.available", "Whether any deployment of a model takes requests: 1 or 0.", func(o metric.Float64Observer) {

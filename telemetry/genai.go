@@ -79,8 +79,11 @@ func serverPerTokens() []float64 {
 	return []float64{.01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5}
 }
 
-// latest is the word by which the environment asks for the newest names.
-const latest = "gen_ai_latest_experimental"
+// latest reports whether the environment asks for the newest names of the GenAI
+// conventions.
+func latest(getenv func(string) string) bool {
+	return slices.Contains(words(getenv("OTEL_SEMCONV_STABILITY_OPT_IN")), "gen_ai_latest_experimental")
+}
 
 func newGenAI(k *maker, m *Metrics) *genai {
 	g := &genai{served: named(map[string]bool{}, true, nil), statuses: map[int]string{}, reasons: m.reasons}
@@ -95,7 +98,7 @@ func newGenAI(k *maker, m *Metrics) *genai {
 		kv := conventional(o.operation, o.provider, o.model, o.served, o.failure)
 		return &offers{request.with(kv...), first.with(kv...), each.with(kv...)}
 	}, func(o offered) offered { return offered{o.operation, o.provider, other, other, o.failure} })
-	if slices.Contains(words(m.cfg.Getenv("OTEL_SEMCONV_STABILITY_OPT_IN")), latest) {
+	if latest(m.cfg.Getenv) {
 		g.client = newCache(newest(h), called.folded)
 		g.counted(k)
 	} else {

@@ -45,14 +45,14 @@ func newReloads(meter metric.Meter) (r reloads, err error) {
 
 // Reloaded measures how reading the configuration went.
 func (m *Metrics) Reloaded(ctx context.Context, r Reload) {
-	result, ok := "failed", 0.
+	result := "failed"
 	if r.OK {
-		result, ok = "ok", 1
+		result = "ok"
 		m.reloads.at.Record(ctx, float64(r.At.UnixMilli())/1000)
 		if r.Hash != "" {
 			m.hash.Store(&r.Hash)
 		}
 	}
-	m.reloads.ok.Record(ctx, ok)
+	m.reloads.ok.Record(ctx, bit(r.OK))
 	m.reloads.count.Add(ctx, 1, metric.WithAttributes(attribute.String("result", result)))
 }

@@ -50,7 +50,7 @@ func NewTracing(ctx context.Context, cfg TracingConfig) (*Tracing, error) {
 	}
 	t := &Tracing{
 		tracer: noop.NewTracerProvider().Tracer(scope),
-		latest: slices.Contains(words(cfg.Getenv("OTEL_SEMCONV_STABILITY_OPT_IN")), "gen_ai_latest_experimental"),
+		latest: latest(cfg.Getenv),
 		always: strings.EqualFold(cfg.Getenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"), "true"),
 	}
 	var processor sdk.SpanProcessor
