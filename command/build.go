@@ -52,7 +52,7 @@ type Parts struct {
 // Gateway is a whole gateway without its listeners.
 type Gateway struct {
 	API   http.Handler // what clients call
-	Admin http.Handler // health, metrics and usage
+	Admin http.Handler // health, metrics, usage and the dashboard
 
 	parts Parts
 	gate  *gate
@@ -139,7 +139,7 @@ func (g *Gateway) serve(f *config.File, before *serving) (*serving, error) {
 	next := &serving{proxy: proxy.New(cfg), file: f, pool: pool, teams: cfg.Teams, created: before.created, wires: b.wires, credentials: b.credentials}
 	next.keys, next.open = b.keys()
 	next.me, next.keyed = g.me(next, next.keys, next.open), g.me(next, next.keys, nil)
-	next.api = b.echo(next.proxy, g.gate, next.me)
+	next.api = b.echo(next, g.gate)
 	return next, nil
 }
 
@@ -205,8 +205,8 @@ func (b *builder) proxy(pool *upstream.Pool) proxy.Config {
 	return cfg
 }
 
-// echo routes what clients call.
-func (b *builder) echo(api *proxy.Gateway, gate *gate, me echo.HandlerFunc) http.Handler {
+// echo routes what clients call to what serves it.
+func (b *builder) echo(to *serving, gate *gate) http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = proxy.WriteError
 	e.IPExtractor = callers(b.file)
@@ -222,9 +222,8 @@ func (b *builder) echo(api *proxy.Gateway, gate *gate, me echo.HandlerFunc) http
 	e.GET("/livez", gate.livez)
 	e.GET("/readyz", gate.readyz)
 	e.GET("/healthz", gate.readyz)
-	meRoutes(e, me)
-	keys, open := b.keys()
-	api.Routes(e, middleware.Drain(gate.draining), middleware.Auth(keys, open, b.state.throttle))
+	meRoutes(e, to.me)
+	to.proxy.Routes(e, middleware.Drain(gate.draining), middleware.Auth(to.keys, to.open, b.state.throttle))
 	return e
 }
 

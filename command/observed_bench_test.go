@@ -105,7 +105,9 @@ telemetry: { access_log: { enabled: false } }
 	if err != nil {
 		b.Fatal(err)
 	}
-	return own.echo(proxy.New(own.proxy(upstream.New(up))), g.gate, echo.NotFoundHandler)
+	to := &serving{proxy: proxy.New(own.proxy(upstream.New(up))), me: echo.NotFoundHandler}
+	to.keys, to.open = own.keys()
+	return own.echo(to, g.gate)
 }
 
 // request sends one chat, with more members.
