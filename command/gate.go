@@ -5,9 +5,6 @@ import (
 	"sync"
 
 	"github.com/labstack/echo/v4"
-
-	"weir/middleware"
-	"weir/proxy"
 )
 
 // gate counts the requests that are under way and closes to new ones.
@@ -112,18 +109,4 @@ func readiness(state string) int {
 		return http.StatusOK
 	}
 	return http.StatusServiceUnavailable
-}
-
-// today returns what tells who the sender of a request is, by the configuration of
-// the moment that it is asked.
-func (g *Gateway) today(r *http.Request) proxy.Today {
-	by := middleware.CredentialsOf(r)
-	return func() (now *proxy.Gateway, team, key string) {
-		s := g.now.Load()
-		caller, err := s.keys.Caller(by, s.open)
-		if err != nil {
-			return s.proxy, "", ""
-		}
-		return s.proxy, caller.Team, caller.Key
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,13 @@ const (
 type usageError struct{ error }
 
 var errUnhealthy = errors.New("unhealthy")
+
+// streams are where a command writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	terminal bool // err is one
+}
 
 // Main runs the command line and returns its exit code.
 func Main(ctx context.Context, args []string) int {
@@ -76,10 +84,4 @@ func rootCommand(s *streams) *cobra.Command {
 	root.AddCommand(serveCommand(s), demoCommand(s), validateCommand(s), doctorCommand(s), configCommand(s), keyCommand(s),
 		tokensCommand(s), usageCommand(s), topCommand(s), healthcheckCommand(s), versionCommand(s))
 	return root
-}
-
-func configFlag(cmd *cobra.Command) *string {
-	path := cmd.Flags().StringP("config", "c", "", "configuration `file` (default: $WEIR_CONFIG, then ./weir.yaml, then the environment alone)")
-	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // it fails only for a flag that does not exist
-	return path
 }

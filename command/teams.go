@@ -3,6 +3,7 @@ package command
 import (
 	"cmp"
 	"math"
+	"net/http"
 	"time"
 
 	"weir/config"
@@ -130,4 +131,18 @@ func (b *builder) keys() (keys middleware.Keys, open *middleware.Caller) {
 		}
 	}
 	return keys, open
+}
+
+// today returns what tells who the sender of a request is, by the configuration of
+// the moment that it is asked.
+func (g *Gateway) today(r *http.Request) proxy.Today {
+	by := middleware.CredentialsOf(r)
+	return func() (now *proxy.Gateway, team, key string) {
+		s := g.now.Load()
+		caller, err := s.keys.Caller(by, s.open)
+		if err != nil {
+			return s.proxy, "", ""
+		}
+		return s.proxy, caller.Team, caller.Key
+	}
 }

@@ -1,9 +1,7 @@
 package command
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -56,56 +54,6 @@ func (s *streams) validate(path string, form output) error {
 	}
 	if form == asText {
 		_, _ = fmt.Fprintf(s.out, "%s is valid (%s)\n", file, plural(warnings, "warning"))
-	}
-	return nil
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// output is the form in which a command writes. It is a flag's value.
-type output string
-
-const (
-	asText output = "text"
-	asJSON output = "json"
-)
-
-func outputFlag(cmd *cobra.Command) *output {
-	form := asText
-	cmd.Flags().VarP(&form, "output", "o", "text or json")
-	// It fails only for a flag that does not exist.
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{string(asText), string(asJSON)}, cobra.ShellCompDirectiveNoFileComp))
-	return &form
-}
-
-// Set takes the flag's value.
-func (o *output) Set(value string) error {
-	switch form := output(value); form {
-	case asText, asJSON:
-		*o = form
-		return nil
-	default:
-		return fmt.Errorf("it must be %s or %s", asText, asJSON)
-	}
-}
-
-// String returns the flag's value.
-func (o *output) String() string { return string(*o) }
-
-// Type returns what the flag's value is called in the help.
-func (o *output) Type() string { return "form" }
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("writing the answer: %w", err)
 	}
 	return nil
 }
