@@ -55,16 +55,9 @@ type decision struct {
 
 // call returns what goes upstream.
 func (d *decision) call(r *http.Request, m Model) *openai.Call {
-	call := &openai.Call{
-		Request: d.request, Model: m.Name, Added: d.fitted.Set, Header: forwarded(r.Header),
-		Prompt: d.fitted.Prompt, Output: d.fitted.Output,
-	}
-	call.Share = d.share
-	call.Retries = usage.From(r.Context()).Retry
-	call.Within = patience(r.Header)
-	call.Regions = d.regions
-	call.Bearer = bearer(r.Header)
-	call.Only = d.only
+	call := callOf(r, d.share, d.regions)
+	call.Request, call.Model, call.Added, call.Only = d.request, m.Name, d.fitted.Set, d.only
+	call.Prompt, call.Output = d.fitted.Prompt, d.fitted.Output
 	return call
 }
 

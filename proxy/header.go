@@ -6,7 +6,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/openai"
+	"weir/usage"
 )
+
+// callOf returns a call with what the client's header says of it, and with whose it
+// is and where it may go. What it asks for is for the caller to fill in.
+func callOf(r *http.Request, share openai.Share, regions []string) *openai.Call {
+	return &openai.Call{
+		Header: forwarded(r.Header), Retries: usage.From(r.Context()).Retry, Within: patience(r.Header), Bearer: bearer(r.Header),
+		Share: share, Regions: regions,
+	}
+}
 
 // forwarded returns what goes along of a client's header: what upstream reads and
 // cannot be used against the gateway.

@@ -75,13 +75,12 @@ func (p *Passage) open(team Team) error {
 	closed := func(why string) error {
 		return &openai.Error{Status: http.StatusForbidden, Code: openai.CodePathNotAllowed, Message: fmt.Sprintf("Team %q may not call %s: %s", team.Name, p.Path, why)}
 	}
-	usable := func(model string) bool { return team.Models == nil || team.Models[model] }
 	switch {
 	case len(p.Teams) > 0 && !p.Teams[team.Name]:
 		return closed("it is not one of the path's teams. Have it added to teams of the path, below passthrough.")
 	case len(team.Regions) > 0 && !slices.Contains(team.Regions, p.Resource.Region):
 		return closed(fmt.Sprintf("what answers there is in none of the team's regions, %s. Have the path served by a backend in one of them.", strings.Join(team.Regions, ", ")))
-	case !slices.ContainsFunc(p.Resource.Models, usable):
+	case !slices.ContainsFunc(p.Resource.Models, team.uses):
 		return closed("it may use none of the models of the backend that answers there. Have one of them added to the team's models.")
 	}
 	return nil
@@ -131,12 +130,10 @@ func (g *Gateway) handed(r *http.Request, team Team, p Passage, path string) (*o
 	if err != nil {
 		return nil, err
 	}
-	call := &openai.Call{
-		Request: &openai.Request{Operation: openai.Passages, Stored: r.Method != http.MethodGet, Choices: 1},
-		Passage: &openai.Passage{Method: r.Method, Path: path, Query: query, Header: beta(r.Header), Version: p.Version, Raw: true},
-		Only:    p.Resource.Name, Header: forwarded(r.Header), Share: team.share(usage.From(r.Context()).Key),
-		Retries: usage.From(r.Context()).Retry, Within: patience(r.Header), Regions: team.Regions, Bearer: bearer(r.Header),
-	}
+	call := callOf(r, team.share(usage.From(r.Context()).Key), team.Regions)
+	call.Request = &openai.Request{Operation: openai.Passages, Stored: r.Method != http.MethodGet, Choices: 1}
+	call.Passage = &openai.Passage{Method: r.Method, Path: path, Query: query, Header: beta(r.Header), Version: p.Version, Raw: true}
+	call.Only = p.Resource.Name
 	g.carried(call, team, p.Resource)
 	return call, nil
 }
@@ -146,7 +143,7 @@ func (g *Gateway) handed(r *http.Request, team Team, p Passage, path string) (*o
 func (g *Gateway) carried(call *openai.Call, team Team, r Resource) {
 	first := ""
 	for _, name := range r.Models {
-		if team.Models != nil && !team.Models[name] {
+		if !team.uses(name) {
 			continue
 		}
 		if first == "" {

@@ -98,11 +98,8 @@ func (g *Gateway) modelFor(team Team, name string, azure bool) (Model, error) {
 			Status: http.StatusNotFound, Code: openai.CodeModelNotFound, Param: "model",
 			Message: fmt.Sprintf("The model %s is not configured. %s%s", shown(name), g.meant(team, name), team.mayUse(g.cfg.Models)),
 		}
-	case team.Models != nil && !team.Models[model.Name]:
-		return Model{}, &openai.Error{
-			Status: http.StatusForbidden, Code: openai.CodeModelNotAllowed, Param: "model",
-			Message: fmt.Sprintf("Team %q may not use the model %q. %s", team.Name, model.Name, team.mayUse(g.cfg.Models)),
-		}
+	case !team.uses(model.Name):
+		return Model{}, g.notAllowed(team, model.Name, "model")
 	}
 	return model, nil
 }
@@ -111,12 +108,17 @@ func (g *Gateway) modelFor(team Team, name string, azure bool) (Model, error) {
 // transcript, where it is one of the gateway's and not of the team's.
 func (g *Gateway) within(team Team, name openai.Value) error {
 	model, ok := g.model(name.Text())
-	if !ok || team.Models == nil || team.Models[model.Name] {
+	if !ok || team.uses(model.Name) {
 		return nil
 	}
+	return g.notAllowed(team, model.Name, name.Path())
+}
+
+// notAllowed refuses a model, named in param, that is not one of the team's.
+func (g *Gateway) notAllowed(team Team, model, param string) error {
 	return &openai.Error{
-		Status: http.StatusForbidden, Code: openai.CodeModelNotAllowed, Param: name.Path(),
-		Message: fmt.Sprintf("Team %q may not use the model %q. %s", team.Name, model.Name, team.mayUse(g.cfg.Models)),
+		Status: http.StatusForbidden, Code: openai.CodeModelNotAllowed, Param: param,
+		Message: fmt.Sprintf("Team %q may not use the model %q. %s", team.Name, model, team.mayUse(g.cfg.Models)),
 	}
 }
 
@@ -168,11 +170,14 @@ func (t Team) models(models map[string]Model) []string {
 	return names
 }
 
+// uses reports whether a model is one of the team's.
+func (t Team) uses(model string) bool { return t.Models == nil || t.Models[model] }
+
 // mayCall reports whether the team may use a model, and it is where the team's
 // requests may go.
 func (t Team) mayCall(m *Model) bool {
 	here := func(region string) bool { return slices.Contains(t.Regions, region) }
-	return (t.Models == nil || t.Models[m.Name]) && (len(t.Regions) == 0 || slices.ContainsFunc(m.Regions, here))
+	return t.uses(m.Name) && (len(t.Regions) == 0 || slices.ContainsFunc(m.Regions, here))
 }
 
 // meant asks after a model whose name is name but for its case and punctuation.

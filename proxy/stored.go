@@ -110,7 +110,7 @@ func asStreamed(query url.Values) (bool, error) {
 func (g *Gateway) keeper(team Team, id string) (owner, string, error) {
 	name, upstream, ok := g.cfg.Signer.Open(team.Name, id)
 	model, served := g.maker(name)
-	if !ok || !served || !strings.HasPrefix(id, responseKind) || team.Models != nil && !team.Models[model] {
+	if !ok || !served || !strings.HasPrefix(id, responseKind) || !team.uses(model) {
 		return owner{}, "", missing("response", id)
 	}
 	return owner{deployment: name, model: model}, upstream, nil
@@ -140,11 +140,9 @@ func (g *Gateway) passage(c echo.Context, team Team, o owner, op openai.Operatio
 	r := c.Request()
 	rec := usage.From(r.Context())
 	p.Method = r.Method
-	call := &openai.Call{
-		Request: &openai.Request{Operation: op, Stored: r.Method != http.MethodGet, Choices: 1},
-		Passage: p, Model: o.model, Only: o.deployment, Header: forwarded(r.Header), Share: team.share(rec.Key),
-		Retries: rec.Retry, Within: patience(r.Header), Regions: team.Regions, Bearer: bearer(r.Header),
-	}
+	call := callOf(r, team.share(rec.Key), team.Regions)
+	call.Request = &openai.Request{Operation: op, Stored: r.Method != http.MethodGet, Choices: 1}
+	call.Passage, call.Model, call.Only = p, o.model, o.deployment
 	if i := slices.IndexFunc(g.cfg.Backends, func(r Resource) bool { return r.Name == o.deployment && len(r.Models) > 0 }); i >= 0 {
 		g.carried(call, team, g.cfg.Backends[i])
 	}

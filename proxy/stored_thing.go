@@ -76,7 +76,7 @@ func (g *Gateway) at(team Team, r Resource) (owner, bool) {
 		return owner{deployment: r.Name, model: anyCarrier}, true
 	}
 	for _, model := range r.Models {
-		if team.Models == nil || team.Models[model] {
+		if team.uses(model) {
 			return owner{deployment: r.Name, model: model}, true
 		}
 	}
