@@ -136,3 +136,15 @@ func (v Value) InsertText(n int, text string) Edit {
 	at := start + 1 + raw
 	return Edit{Start: at, End: at, Text: text}
 }
+
+// Edit makes edits in what the event's data says. Root then tells of what they made,
+// so that further edits are of that.
+func (e *Event) Edit(edits ...Edit) {
+	if len(edits) == 0 {
+		return
+	}
+	e.Data = Apply(e.Data, edits...)
+	if root, err := ReadValue(e.Data); err == nil {
+		e.Root = root
+	}
+}

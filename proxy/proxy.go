@@ -55,6 +55,13 @@ type Journal interface {
 	Begin(ctx context.Context, r *usage.Record, wait bool) error
 }
 
+// Live is told of the requests that are under way.
+type Live interface {
+	// Enter notes that a request for a model is under way, and whether its answer is
+	// a stream. Leave is called once it is over.
+	Enter(model string, stream bool) (leave func())
+}
+
 // Gateway serves the API. It is safe for concurrent use.
 type Gateway struct {
 	cfg   Config

@@ -22,14 +22,14 @@ const realtimeProtocol = "realtime"
 // realtimeRoutes adds the paths of realtime sessions.
 func (g *Gateway) realtimeRoutes(e *echo.Echo, m ...echo.MiddlewareFunc) {
 	for _, base := range bases() {
-		e.GET(base+openai.Realtime.Path(), g.Realtime, m...)
+		e.GET(base+openai.Realtime.Path(), g.realtime, m...)
 	}
 }
 
-// Realtime serves a realtime session over a WebSocket, until either side or the
+// realtime serves a realtime session over a WebSocket, until either side or the
 // gateway ends it. The deployment is asked before the client is answered, so that
 // what it refuses is an answer like any other.
-func (g *Gateway) Realtime(c echo.Context) error {
+func (g *Gateway) realtime(c echo.Context) error {
 	ctx := c.Request().Context()
 	rec := usage.From(ctx)
 	rec.Operation, rec.Stream = usage.Realtime, true
