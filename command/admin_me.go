@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -84,11 +83,7 @@ func (g *Gateway) meOf(ctx context.Context, now *serving, name, key string) dash
 		return of != "" && of != key
 	})
 	me.Limits = g.limitsShown(ctx, own)
-	for _, model := range slices.Sorted(maps.Keys(now.file.Models)) {
-		if team.Models == nil || team.Models[model] {
-			me.Models = append(me.Models, model)
-		}
-	}
+	me.Models = now.proxy.Models(name)
 	utc := at.UTC()
 	me.Period.Since = time.Date(utc.Year(), utc.Month(), 1, 0, 0, 0, 0, time.UTC)
 	ctx, cancel := context.WithTimeout(ctx, usagePatience)

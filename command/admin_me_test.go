@@ -53,6 +53,36 @@ models: { gpt-4o: { deployments: [{ backend: azure, deployment: gpt-4o }] } }
 	}
 }
 
+// TestMeNamesTheModelsOfListings: who is told which models there are for it is told
+// of those that its listing has, and of none that its requests may not reach.
+func TestMeNamesTheModelsOfListings(t *testing.T) {
+	t.Parallel()
+	const settings = `
+version: 1
+server: { listen: "127.0.0.1:8080", admin_listen: "127.0.0.1:8081" }
+backends:
+  eu: { endpoint: "http://127.0.0.1:9", region: swedencentral, auth: { api_key: 0123456789abcdef } }
+  us: { endpoint: "http://127.0.0.1:10", region: eastus2, auth: { api_key: 0123456789abcdef } }
+models:
+  gpt-4o: { deployments: [{ backend: eu, deployment: gpt-4o }] }
+  gpt-5: { deployments: [{ backend: us, deployment: gpt-5 }] }
+teams: { search: { regions: [swedencentral], keys: [{ id: a, value: sk-search-a-0123456789 }] } }
+`
+	g, err := Build(t.Context(), parsed(t, settings), Parts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close(t.Context()) })
+	w := called(g, http.MethodGet, dashboard.MePath, func(r *http.Request) { r.Header.Set("Authorization", "Bearer sk-search-a-0123456789") })
+	var me dashboard.Me
+	if err := json.Unmarshal(w.Body.Bytes(), &me); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"gpt-4o"}, me.Models); diff != "" {
+		t.Errorf("models of /admin/me (-want +got):\n%s", diff)
+	}
+}
+
 // TestMeSaysWhoseFault: a request that was no good is no failure of the gateway's,
 // neither in the hour's words nor in the ledger's.
 func TestMeSaysWhoseFault(t *testing.T) {

@@ -96,7 +96,7 @@ func (e *entry) view() Request {
 		Counted: e.counted, Reserved: e.reserved, Choices: e.choices, Cost: e.cost.Dollars(),
 		Escaped: e.escaped, Trimmed: e.trimmed, Lowered: e.lowered, Shadowed: slices.Clone(e.shadowed),
 		Duration: ms(e.took), FirstToken: ms(e.firstToken), Upstream: ms(e.upstream), Queued: ms(e.queued),
-		Overhead:       ms(overhead(e.took, e.firstToken, e.upstream)),
+		Overhead:       ms(e.overhead),
 		AzureRequestID: e.azureID, AzureRegion: e.region,
 	}
 	for i, a := range e.attempts {

@@ -36,8 +36,9 @@ type entry struct {
 	estimated, input, cached, output, reasoning int64
 	reserved, choices, lowered                  int64
 
-	cost                               usage.USD
-	took, firstToken, upstream, queued time.Duration
+	cost usage.USD
+
+	took, firstToken, upstream, queued, overhead time.Duration
 }
 
 // attempt is what is kept of an attempt.
@@ -91,16 +92,6 @@ func (e *entry) fill(r *usage.Record) {
 		stream: r.Stream, counted: r.Counted, rehearsed: r.Shadow, verdict: r.Verdict,
 		estimated: r.EstimatedInput, input: r.Input, cached: r.Cached, output: r.Output, reasoning: r.Reasoning,
 		reserved: r.Reserved, choices: r.Choices, lowered: r.Lowered,
-		cost: r.Cost, took: r.Duration, firstToken: r.FirstToken, upstream: r.Upstream, queued: r.Queued,
+		cost: r.Cost, took: r.Duration, firstToken: r.FirstToken, upstream: r.Upstream, queued: r.Queued, overhead: r.Overhead(),
 	}
-}
-
-// overhead returns how long the gateway itself kept the client from the first byte
-// of its answer.
-func overhead(took, firstToken, upstream time.Duration) time.Duration {
-	until := took
-	if firstToken > 0 {
-		until = firstToken
-	}
-	return max(0, until-upstream)
 }

@@ -106,7 +106,7 @@ func (t *totals) add(end time.Time, r *usage.Record) {
 		p.first.observe(r.FirstToken, shortestWait)
 	}
 	if len(r.Attempts) > 0 {
-		p.overhead.observe(overhead(r.Duration, r.FirstToken, r.Upstream), shortestOverhead)
+		p.overhead.observe(r.Overhead(), shortestOverhead)
 	}
 }
 

@@ -76,6 +76,10 @@ func (g *Gateway) listModels(c echo.Context) error {
 	return g.json(c, rec, out)
 }
 
+// Models returns the names of the models that a team may use, sorted, as its
+// listings have them.
+func (g *Gateway) Models(team string) []string { return g.cfg.Teams[team].models(g.cfg.Models) }
+
 // getModel shows one model that the caller's team may use, by any of its names.
 func (g *Gateway) getModel(c echo.Context) error {
 	rec := usage.From(c.Request().Context())

@@ -56,7 +56,7 @@ func (a *AccessLog) Take(ctx context.Context, r *usage.Record) {
 	l.changed(r)
 	l = append(l,
 		slog.Float64("duration_ms", ms(r.Duration)), slog.Float64("first_token_ms", ms(r.FirstToken)),
-		slog.Float64("upstream_ms", ms(r.Upstream)), slog.Float64("overhead_ms", ms(overhead(r))))
+		slog.Float64("upstream_ms", ms(r.Upstream)), slog.Float64("overhead_ms", ms(r.Overhead())))
 	if r.Queued > 0 {
 		l = append(l, slog.Float64("queued_ms", ms(r.Queued)))
 	}
@@ -132,16 +132,6 @@ func retryReasons(r *usage.Record) []string {
 		}
 	}
 	return reasons
-}
-
-// overhead returns how long the gateway itself kept the client from the first
-// byte of its answer.
-func overhead(r *usage.Record) time.Duration {
-	until := r.Duration
-	if r.FirstToken > 0 {
-		until = r.FirstToken
-	}
-	return max(0, until-r.Upstream)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -192,7 +192,7 @@ func (q *requests) take(r *usage.Record, p *path, from *origin) {
 	p.ended.Add(1)
 	p.duration.record(r.Duration.Seconds(), from)
 	if r.Outcome != usage.ClientGone {
-		p.overhead.record(overhead(r).Seconds(), from)
+		p.overhead.record(r.Overhead().Seconds(), from)
 	}
 	if streamed(r) {
 		p.first.record(r.FirstToken.Seconds(), from)

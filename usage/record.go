@@ -97,6 +97,16 @@ type Record struct {
 	AzureRegion    string
 }
 
+// Overhead returns how long the gateway itself kept the client from the first byte
+// of its answer, never below 0.
+func (r *Record) Overhead() time.Duration {
+	until := r.Duration
+	if r.FirstToken > 0 {
+		until = r.FirstToken
+	}
+	return max(0, until-r.Upstream)
+}
+
 // Attempt is one try at one deployment.
 type Attempt struct {
 	Deployment  string
