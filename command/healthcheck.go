@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"time"
 
@@ -36,7 +35,7 @@ func (s *streams) healthcheck(ctx context.Context, path, at string) error {
 	if at == "" {
 		at = "http://" + reachable(adminListen(path)) + "/readyz"
 	}
-	if u, err := url.Parse(at); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if !callable(at) {
 		return usageError{errors.New("--url must be a URL such as http://127.0.0.1:8081/readyz")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)

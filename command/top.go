@@ -3,14 +3,10 @@ package command
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -37,45 +33,20 @@ func topCommand(s *streams) *cobra.Command {
 	token := cmd.Flags().String("token", "", "admin `token`, where admin.token is not the one (default: $WEIR_ADMIN_TOKEN)")
 	once := cmd.Flags().Bool("once", false, "print what there is and end")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		from, err := s.gatewayAt(*path, *at, *token)
+		f := s.configured(*path)
+		if f == nil {
+			return errConfiguration
+		}
+		from, err := gatewayOf(f, *at)
 		if err != nil {
 			return err
+		}
+		if *token != "" {
+			from.token = config.Secret(*token)
 		}
 		return s.top(cmd.Context(), from, *once)
 	}
 	return cmd
-}
-
-// asked is a gateway that is asked how it fares.
-type asked struct {
-	at     string
-	token  config.Secret
-	client *http.Client
-}
-
-// gatewayAt returns the gateway at an admin address, "" for that of the
-// configuration, and with its token unless another is given.
-func (s *streams) gatewayAt(path, at, token string) (*asked, error) {
-	f := s.configured(path)
-	if f == nil {
-		return nil, errConfiguration
-	}
-	from := &asked{at: strings.TrimSuffix(at, "/"), token: f.Admin.Token, client: &http.Client{
-		Timeout:       usagePatience,
-		Transport:     &http.Transport{}, // and no proxy
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	if token != "" {
-		from.token = config.Secret(token)
-	} else if own := os.Getenv("WEIR_ADMIN_TOKEN"); own != "" && from.token == "" {
-		from.token = config.Secret(own)
-	}
-	if at == "" {
-		from.at = "http://" + reachable(f.Server.AdminListen)
-	} else if u, err := url.Parse(at); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, usageError{errors.New("--url must be a URL such as http://127.0.0.1:8081")}
-	}
-	return from, nil
 }
 
 // mostStats is the longest overview that is read, in bytes.
@@ -83,31 +54,12 @@ const mostStats = 64 << 20
 
 // stats asks for the overview.
 func (a *asked) stats(ctx context.Context) (st dashboard.Stats, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.at+dashboard.API+"stats", nil)
+	body, err := a.get(ctx, dashboard.API+"stats", mostStats)
 	if err != nil {
-		return st, usageError{fmt.Errorf("--url: %w", err)}
-	}
-	if a.token != "" {
-		req.Header.Set("Authorization", "Bearer "+a.token.Reveal())
-	}
-	resp, err := a.client.Do(req)
-	if err != nil {
-		return st, fmt.Errorf("asking %s: %w", a.at, err)
-	}
-	defer func() { _ = resp.Body.Close() }() // it has been read
-	body, err := io.ReadAll(io.LimitReader(resp.Body, mostStats))
-	if err != nil {
-		return st, fmt.Errorf("asking %s: %w", a.at, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		var said struct{ Error struct{ Message string } }
-		if json.Unmarshal(body, &said) != nil || said.Error.Message == "" {
-			return st, fmt.Errorf("%s answered %d: is it the admin address of a gateway?", a.at, resp.StatusCode)
-		}
-		return st, fmt.Errorf("%s answered %d: %s", a.at, resp.StatusCode, printable(clip(said.Error.Message, 500)))
+		return st, err
 	}
 	if err := json.Unmarshal(body, &st); err != nil || st.Object != "weir.stats" {
-		return st, fmt.Errorf("%s answered something else than an overview: is it the admin address of a gateway?", a.at)
+		return st, a.foreign("an overview")
 	}
 	return st, nil
 }

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -154,83 +152,39 @@ func (s *streams) findUsage(ctx context.Context, path, at string, asked url.Valu
 	if f == nil {
 		return usageList{}, errConfiguration
 	}
+	from, err := gatewayOf(f, at)
+	if err != nil {
+		return usageList{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, usagePatience)
 	defer cancel()
-	if at != "" {
-		if u, err := url.Parse(at); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return usageList{}, usageError{errors.New("--url must be a URL such as http://127.0.0.1:8081")}
-		}
-		return askUsage(ctx, strings.TrimSuffix(at, "/"), f.Admin.Token, asked)
-	}
-	at = "http://" + reachable(f.Server.AdminListen)
-	list, err := askUsage(ctx, at, f.Admin.Token, asked)
-	if !absent(err) {
+	list, err := from.usage(ctx, asked)
+	if at != "" || !absent(err) {
 		return list, err
 	}
 	l := f.State.Ledger
 	if l.Path == "" && l.URL == "" {
-		return list, fmt.Errorf("nobody listens at %s, and state.ledger names no database to read instead: start the gateway, or name another with --url", at)
+		return list, fmt.Errorf("nobody listens at %s, and state.ledger names no database to read instead: start the gateway, or name another with --url", from.at)
 	}
 	name := "state.ledger.url"
 	if l.URL == "" {
 		name = l.Path
 	}
-	_, _ = fmt.Fprintf(s.err, "weir: nobody listens at %s: reading the ledger itself, %s\n", at, name) // the answer is on the other stream
+	_, _ = fmt.Fprintf(s.err, "weir: nobody listens at %s: reading the ledger itself, %s\n", from.at, name) // the answer is on the other stream
 	return readUsage(ctx, l, q)
-}
-
-// configured returns the configuration that a gateway here runs by, as far as it can
-// be told, and says so where it cannot.
-func (s *streams) configured(path string) *config.File {
-	f, _, source := read(path)
-	if f != nil {
-		return f
-	}
-	if found, _ := chosen(path); found != "" {
-		_, _ = fmt.Fprintf(s.err, "weir: %s has errors, which weir validate shows: asking at the default address\n", source) // and then comes the answer
-	}
-	f, _ = config.Parse("defaults", []byte(bare), config.Options{Getenv: os.LookupEnv})
-	return f
-}
-
-// absent reports whether nobody was reached.
-func absent(err error) bool {
-	dialing, ok := errors.AsType[*net.OpError](err)
-	return ok && dialing.Op == "dial"
 }
 
 // mostUsage is the longest answer that is read, in bytes.
 const mostUsage = 256 << 20
 
-// askUsage asks the gateway at an admin address.
-func askUsage(ctx context.Context, at string, token config.Secret, asked url.Values) (usageList, error) {
-	var list usageList
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at+"/admin/v1/usage?"+asked.Encode(), nil)
+// usage asks what requests add up to.
+func (a *asked) usage(ctx context.Context, about url.Values) (list usageList, err error) {
+	body, err := a.get(ctx, "/admin/v1/usage?"+about.Encode(), mostUsage)
 	if err != nil {
-		return list, usageError{fmt.Errorf("--url: %w", err)}
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token.Reveal())
-	}
-	transport := &http.Transport{DisableKeepAlives: true} // and no proxy, and no redirect
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return list, fmt.Errorf("asking %s: %w", at, err)
-	}
-	defer func() { _ = resp.Body.Close() }() // it has been read
-	body, err := io.ReadAll(io.LimitReader(resp.Body, mostUsage))
-	if err != nil {
-		return list, fmt.Errorf("asking %s: %w", at, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		var said struct{ Error struct{ Message string } }
-		if json.Unmarshal(body, &said) != nil || said.Error.Message == "" {
-			return list, fmt.Errorf("%s answered %d: is it the admin address of a gateway?", at, resp.StatusCode)
-		}
-		return list, fmt.Errorf("%s answered %d: %s", at, resp.StatusCode, printable(clip(said.Error.Message, 500)))
+		return list, err
 	}
 	if err := json.Unmarshal(body, &list); err != nil || list.Object != "list" {
-		return list, fmt.Errorf("%s answered something else than usage: is it the admin address of a gateway?", at)
+		return list, a.foreign("usage")
 	}
 	return list, nil
 }
