@@ -124,7 +124,7 @@ func (g *Gateway) deploymentsShown() []dashboard.Deployment {
 
 func shownDeployment(s upstream.State, models []string, region string) dashboard.Deployment {
 	d := dashboard.Deployment{
-		Name: s.Deployment, Models: models, Region: region, Breaker: s.Breaker, Rest: s.Rest, Why: s.Why,
+		Name: s.Deployment, Models: models, Region: region, State: s.Doing(), Rest: s.Rest, Why: s.Why,
 		InFlight: s.InFlight, Served: s.Model, Learned: s.Learned, Azure: roomLeft(s.Told), Twin: roomLeft(s.Twin),
 	}
 	if s.Breaker == "open" {

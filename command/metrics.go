@@ -11,7 +11,6 @@ import (
 	"weir/proxy"
 	"weir/quota"
 	"weir/telemetry"
-	"weir/upstream"
 	"weir/usage"
 )
 
@@ -50,7 +49,7 @@ func (g *Gateway) measure(s *serving) {
 		Deployments: func() []telemetry.Deployment {
 			var all []telemetry.Deployment
 			for _, d := range g.Pool().States() {
-				all = append(all, telemetry.Deployment{Name: d.Deployment, State: stateOf(d), Tokens: left(d.Told.Tokens), Requests: left(d.Told.Requests)})
+				all = append(all, telemetry.Deployment{Name: d.Deployment, State: d.Doing(), Tokens: left(d.Told.Tokens), Requests: left(d.Told.Requests)})
 			}
 			return all
 		},
@@ -81,14 +80,6 @@ func place(b config.Backend) telemetry.Backend {
 
 // left returns what is left of an allowance, where that is known.
 func left(s policy.Share) usage.Number { return usage.Number{Value: s.Left, Set: s.Known} }
-
-// stateOf returns what a deployment is doing, in one word.
-func stateOf(d upstream.State) string {
-	if d.Breaker == "closed" && d.Rest > 0 {
-		return "resting"
-	}
-	return d.Breaker
-}
 
 // levels returns how much of each limit is used that holds.
 func (g *Gateway) levels() []telemetry.Level {

@@ -141,6 +141,6 @@ func (d *Dashboard) observe(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range states {
-		d.place(states[i].Name).change(now, states[i].state(), states[i].Why)
+		d.place(states[i].Name).change(now, states[i].State, states[i].Why)
 	}
 }

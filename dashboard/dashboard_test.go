@@ -207,8 +207,8 @@ func TestStats(t *testing.T) {
 			},
 			Deployments: func() []dashboard.Deployment {
 				return []dashboard.Deployment{
-					{Name: "east/gpt-4o", Breaker: "closed", Azure: dashboard.Left{Tokens: 100, Requests: -1}, Twin: dashboard.Left{Tokens: -1, Requests: -1}},
-					{Name: "west/gpt-4o", Breaker: "open", Probe: 9 * time.Second, Azure: dashboard.Left{Tokens: -1, Requests: -1}, Twin: dashboard.Left{Tokens: -1, Requests: -1}},
+					{Name: "east/gpt-4o", State: "closed", Azure: dashboard.Left{Tokens: 100, Requests: -1}, Twin: dashboard.Left{Tokens: -1, Requests: -1}},
+					{Name: "west/gpt-4o", State: "open", Probe: 9 * time.Second, Azure: dashboard.Left{Tokens: -1, Requests: -1}, Twin: dashboard.Left{Tokens: -1, Requests: -1}},
 				}
 			},
 			SpentToday: func(context) usage.USD { return 214 * usage.Dollar },
@@ -267,7 +267,7 @@ func TestHistory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		is := dashboard.Deployment{Name: "east/gpt-4o", Breaker: "closed"}
+		is := dashboard.Deployment{Name: "east/gpt-4o", State: "closed"}
 		d := dashboard.New(dashboard.Config{Deployments: func() []dashboard.Deployment {
 			mu.Lock()
 			defer mu.Unlock()
@@ -283,10 +283,10 @@ func TestHistory(t *testing.T) {
 			edit()
 		}
 		began := time.Now()
-		step(func() { is.Rest, is.Why = 4*time.Second, "429" })
-		step(func() { is.Rest, is.Why, is.Breaker = 0, "", "open" })
-		step(func() { is.Breaker = "half_open" })
-		step(func() { is.Breaker = "closed" })
+		step(func() { is.Rest, is.Why, is.State = 4*time.Second, "429", "resting" })
+		step(func() { is.Rest, is.Why, is.State = 0, "", "open" })
+		step(func() { is.State = "half_open" })
+		step(func() { is.State = "closed" })
 		time.Sleep(2 * time.Second)
 		stop()
 		<-done
@@ -303,7 +303,7 @@ func TestHistory(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		for range 1000 {
-			is.Breaker = map[string]string{"closed": "open", "open": "closed"}[is.Breaker]
+			is.State = map[string]string{"closed": "open", "open": "closed"}[is.State]
 			ctx, stop := withCancel(t.Context())
 			stop()
 			d.Watch(ctx)

@@ -31,7 +31,7 @@ func TestFailuresOfDeployments(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := dashboard.New(dashboard.Config{Deployments: func() []dashboard.Deployment {
-				return []dashboard.Deployment{{Name: "east/gpt-4o", Breaker: "closed"}, {Name: "west/gpt-4o", Breaker: "closed"}}
+				return []dashboard.Deployment{{Name: "east/gpt-4o", State: "closed"}, {Name: "west/gpt-4o", State: "closed"}}
 			}})
 			d.Take(t.Context(), ended(func(r *usage.Record) {
 				r.Stream, r.Outcome, r.Deployment = true, tt.outcome, "east/gpt-4o"

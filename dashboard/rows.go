@@ -114,7 +114,7 @@ func (d *Dashboard) placeRows(now time.Time) []PlaceRow {
 	}
 	for _, is := range d.cfg.Deployments() {
 		row := PlaceRow{
-			Name: is.Name, Models: is.Models, Region: is.Region, State: is.state(), Why: is.Why, InFlight: is.InFlight,
+			Name: is.Name, Models: is.Models, Region: is.Region, State: is.State, Why: is.Why, InFlight: is.InFlight,
 			Rest: rounded(is.Rest.Seconds()), Probe: rounded(is.Probe.Seconds()),
 			Azure: known(is.Azure), Twin: known(is.Twin), Served: is.Served, Learned: is.Learned,
 		}

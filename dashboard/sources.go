@@ -36,7 +36,7 @@ type Deployment struct {
 	Name     string
 	Models   []string // that it serves
 	Region   string
-	Breaker  string        // closed, open or half_open
+	State    string        // closed, open, half_open or resting
 	Rest     time.Duration // for which it is left alone
 	Probe    time.Duration // until one that is open is tried again
 	Why      string        // it rests
@@ -51,18 +51,6 @@ type Deployment struct {
 type Left struct {
 	Tokens   int64 `json:"tokens"`
 	Requests int64 `json:"requests"`
-}
-
-// state returns the word for what a deployment is doing.
-func (d *Deployment) state() string {
-	switch {
-	case d.Breaker == "open", d.Breaker == "half_open":
-		return d.Breaker
-	case d.Rest > 0:
-		return "resting"
-	default:
-		return "closed"
-	}
 }
 
 // Settings are the configuration that is served by.

@@ -74,6 +74,15 @@ type State struct {
 	Throttled  time.Time   // when it last refused for want of room; zero: never
 }
 
+// Doing returns what the deployment is doing, in one word: as its breaker stands, or
+// resting where that is closed.
+func (s *State) Doing() string {
+	if s.Breaker == "closed" && s.Rest > 0 {
+		return "resting"
+	}
+	return s.Breaker
+}
+
 // States returns what each deployment is doing, by their names.
 func (p *Pool) States() []State {
 	p.mu.Lock()
