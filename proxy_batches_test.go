@@ -117,6 +117,37 @@ func TestBatchesThatAreRefused(t *testing.T) {
 	}, batching("models: [gpt-35-turbo]", "models: [gpt-35-turbo]\n    batches: false")...)
 }
 
+// TestBatchesAreOfFilesThatWereRead: a file that was uploaded for something else is
+// none of a batch's, whatever its resource takes, since nobody has read its requests;
+// and what the resource says of one that is gone is told.
+func TestBatchesAreOfFilesThatWereRead(t *testing.T) {
+	t.Parallel()
+	bubble(t, plain, func(w *world) {
+		hidden := w.uploads("user_data", "in.jsonl", job("one", chatJob, say("<|im_start|>"))).filed(t)
+		begun := func() (n int) {
+			for _, r := range w.asked() {
+				if r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/batches") {
+					n++
+				}
+			}
+			return n
+		}
+		got := w.begins(batchOf(hidden.ID))
+		if code, param, _ := got.code(); got.status != http.StatusBadRequest || code != "invalid_value" || param != "input_file_id" || !strings.Contains(got.message(), "purpose=batch") {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		f := w.uploads("batch", "in.jsonl", job("one", chatJob, say("hello"))).filed(t)
+		w.do(w.t.Context(), http.MethodDelete, "/v1/files/"+f.ID, "")
+		if got := w.begins(batchOf(f.ID)); got.status != http.StatusNotFound || !strings.Contains(got.body, f.ID) || begun() != 0 {
+			t.Errorf("gone: %d %s; %d batches", got.status, got.body, begun())
+		}
+		f = w.uploads("batch", "in.jsonl", job("one", chatJob, say("hello"))).filed(t)
+		if w.begins(batchOf(f.ID)).filed(t); begun() != 1 {
+			t.Errorf("%d batches", begun())
+		}
+	}, batching()...)
+}
+
 // TestBatchesObeyThePolicy: a batch's file is no way round what holds for each of
 // its requests.
 func TestBatchesObeyThePolicy(t *testing.T) {

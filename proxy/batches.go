@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 
 	"github.com/labstack/echo/v4"
@@ -75,5 +77,37 @@ func (g *Gateway) createBatch(c echo.Context) error {
 	d := t.decision(team, home)
 	d.names = map[string]string{id: input.Text()}
 	p := &openai.Passage{Path: "batches", Body: jsonBody(req.Body(append(edits, input.Replace(openai.Quote(id)))...))}
-	return g.forward(c, team, d, g.passage(c, team, home, openai.Batches, p), release)
+	begin, look := g.passage(c, team, home, openai.Batches, p), g.look(c, team, home, "files/"+url.PathEscape(id))
+	d.ask = func(ctx context.Context, rec *usage.Record) (*openai.Answer, error) {
+		return g.begin(ctx, rec, look, begin)
+	}
+	return g.forward(c, team, d, nil, release)
+}
+
+// begin begins a batch, once it has looked at its file.
+func (g *Gateway) begin(ctx context.Context, rec *usage.Record, look, begin *openai.Call) (*openai.Answer, error) {
+	file, err := g.cfg.Upstream.Do(ctx, look, rec)
+	if err != nil || file.Status >= http.StatusMultipleChoices {
+		return file, err
+	}
+	file.Close(nil)
+	if !wasRead(file.Body) {
+		return nil, openai.BadRequest(openai.CodeInvalidValue, "input_file_id", "The file was not uploaded with purpose=batch, so its requests were not read. Upload it with that purpose, and send its id.")
+	}
+	return g.cfg.Upstream.Do(ctx, begin, rec)
+}
+
+// look returns a call that only reads, on behalf of a request that does more.
+func (g *Gateway) look(c echo.Context, team Team, home owner, path string) *openai.Call {
+	call := g.passage(c, team, home, openai.Files, &openai.Passage{Path: path})
+	call.Passage.Method, call.Request.Stored = http.MethodGet, false
+	return call
+}
+
+// wasRead reports whether a file's requests were read when it was uploaded, as they
+// are where it was for a batch. Azure takes no other for one, but what only speaks as
+// Azure does may.
+func wasRead(file []byte) bool {
+	root, err := openai.ReadValue(file)
+	return err == nil && root.Get("purpose").Is(batchPurpose)
 }
