@@ -60,20 +60,21 @@ func (a *attempts) at(deployment string, result usage.Result, reason string) att
 
 // take measures the attempts of a request.
 func (a *attempts) take(r *usage.Record, p *path, from *origin, reasons map[string]bool) {
-	last := len(r.Attempts) - 1
+	last, again := len(r.Attempts)-1, false
 	for i := range r.Attempts {
 		to := p.answer
 		if i < last || !p.answered {
 			reason := told(reasons, r.Failure(i))
 			to = a.at(p.deployments.fold(r.Attempts[i].Deployment), r.Result(i), reason)
-			if i < last {
+			if i < last && reason != "" { // or else it was the next call of a request that takes several
 				a.again.at(retried{p.model, reason}).Add(1)
+				again = true
 			}
 		}
 		to.ended.Add(1)
 		to.duration.record(lasted(r, i).Seconds(), from)
 	}
-	if last > 0 && r.Outcome == usage.OK {
+	if again && r.Outcome == usage.OK {
 		a.rescued.at(p.model).Add(1)
 	}
 }
