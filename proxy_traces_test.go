@@ -218,6 +218,23 @@ func TestTraces(t *testing.T) {
 	}
 }
 
+// TestTraceOfSeveralCalls holds that what a request asks for next is not told as sent
+// again.
+func TestTraceOfSeveralCalls(t *testing.T) {
+	t.Parallel()
+	traced(t, func(w *world, kept *tracetest.InMemoryExporter) {
+		w.gets("files")
+		want := []string{
+			"server GET /v1/files",
+			"client GET attempt=1",
+			"client GET attempt=2",
+		}
+		if diff := cmp.Diff(want, drawn(ended(kept), "http.request.resend_count", "weir.attempt")); diff != "" {
+			t.Errorf("the trace (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // TestTraceOfAStream holds that a streamed attempt's span lasts until its last
 // event, and says when its first came.
 func TestTraceOfAStream(t *testing.T) {

@@ -140,7 +140,7 @@ func (p *Pool) Do(ctx context.Context, call *openai.Call, rec *usage.Record) (*o
 		return nil, unserved()
 	}
 	p = g.pool
-	r := &run{Pool: p, group: g, call: call, rec: rec, start: time.Now(), aside: aside(call), tried: map[*member]int{}, renewed: map[renewer]bool{}}
+	r := &run{Pool: p, group: g, call: call, rec: rec, start: time.Now(), aside: aside(call), calls: len(rec.Attempts), tried: map[*member]int{}, renewed: map[renewer]bool{}}
 	total := cmp.Or(p.cfg.Timeouts.Total, forever)
 	r.ends = r.start.Add(total)
 	if p.cfg.Twin || p.cfg.Queue.MaxWait > 0 {

@@ -22,6 +22,7 @@ type run struct {
 	aside bool      // how it fares says nothing of the deployments
 	hasty bool      // that is sooner than the gateway's own, because the client says so
 	cost  int64     // tokens, as Azure estimates them
+	calls int       // attempts at what its request has asked for before
 
 	tried       map[*member]int
 	temperature *float64         // that the next attempt sets; nil leaves the client's

@@ -59,7 +59,7 @@ func (a *attempt) traced(ctx context.Context) {
 	}
 	out = append(out, attribute.String("weir.deployment", a.member.ID()), attribute.Int("weir.attempt", len(a.rec.Attempts)+1))
 	out = append(out, where(&a.member.Deployment)...)
-	out.number(semconv.HTTPRequestResendCountKey, int64(len(a.rec.Attempts)))
+	out.number(semconv.HTTPRequestResendCountKey, int64(len(a.rec.Attempts)-a.calls))
 	out.wait("weir.wait_ms", a.wait)
 	if len(a.rec.Attempts) == 0 {
 		out.wait("weir.queued_ms", a.rec.Queued)
